@@ -1,0 +1,134 @@
+"""Settings as frozen dataclasses, read from TOML and flags. An unknown key is an error."""
+
+import dataclasses
+import difflib
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from taesan.errors import InputMissing, UsageError
+
+Settings = TypeVar("Settings", bound="LoopConfig")
+
+
+def option(default: Any, help: str, *, choices: tuple[str, ...] = (), minimum: float | None = None) -> Any:
+    """A field with its help text, which is also what `--help` prints, and what it may be."""
+    return field(default=default, metadata={"help": help, "choices": choices, "minimum": minimum})
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoopConfig:
+    """What the training loop needs to know, whoever calls it."""
+
+    seed: int = option(42, "seed of everything random", minimum=0)
+    learning_rate: float = option(0.0, "peak learning rate; 0: from the table of measured defaults", minimum=0)
+    warmup: float = option(0.1, "part of all steps over which the rate rises", minimum=0)
+    weight_decay: float = option(0.01, "decoupled weight decay, not on biases and norms", minimum=0)
+    beta2: float = option(0.999, "AdamW's second moment decay", minimum=0)
+    gradient_clip: float = option(1.0, "largest global gradient norm; 0: no clipping", minimum=0)
+    batch_tokens: int = option(1024, "tokens in a batch, padding included", minimum=1)
+    accumulation: int = option(1, "batches added up before a step", minimum=1)
+    device: str = option("auto", "where to compute: auto, cpu, cuda, mps")
+    precision: str = option(
+        "auto", "number format of the matrix products", choices=("auto", "float32", "bfloat16", "float16")
+    )
+    threads: int = option(0, "CPU threads; 0: as many as cores. Part of a run's identity", minimum=0)
+    checkpoint_seconds: float = option(120.0, "seconds between checkpoints", minimum=0)
+    checkpoint_steps: int = option(0, "steps between checkpoints; 0: by seconds alone", minimum=0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitConfig(LoopConfig):
+    """Settings of `taesan fit`."""
+
+    epochs: float = option(0.0, "passes over the training rows; 0: from the table of measured defaults", minimum=0)
+    max_length: int = option(0, "longest input in tokens; 0: all that the backbone reads", minimum=0)
+    long_text: str = option(
+        "head-tail",
+        "texts longer than the model: keep the head, keep head and tail, or average over windows",
+        choices=("head", "head-tail", "windows"),
+    )
+    class_weights: str = option("none", "weight of each class in the loss", choices=("none", "balanced"))
+    patience: int = option(0, "stop after so many validations without a gain; 0: never", minimum=0)
+    validations: int = option(1, "validations in an epoch", minimum=1)
+    validation_fraction: float = option(0.1, "part of the training rows held out to choose the checkpoint", minimum=0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PretrainConfig(LoopConfig):
+    """Settings of `taesan pretrain`."""
+
+    train_tokens: int = option(10_000_000, "tokens to see, repeats included", minimum=1)
+    batch_tokens: int = option(2048, "tokens in a batch, padding included", minimum=1)
+    weight_decay: float = option(0.01, "decoupled weight decay, not on biases and norms", minimum=0)
+    beta2: float = option(0.98, "AdamW's second moment decay", minimum=0)
+    warmup: float = option(0.05, "part of all steps over which the rate rises", minimum=0)
+    architecture: str = option(
+        "roberta-prelayernorm", "model class of transformers", choices=("bert", "roberta-prelayernorm")
+    )
+    layers: int = option(4, "layers", minimum=1)
+    width: int = option(256, "size of the hidden states", minimum=1)
+    heads: int = option(4, "attention heads", minimum=1)
+    feed_forward: int = option(1024, "size of the feed-forward layer", minimum=1)
+    dropout: float = option(0.0, "dropout while pretraining", minimum=0)
+    warm_embeddings: bool = option(True, "start from embeddings that know which tokens stand near which")
+    vocabulary_size: int = option(16_000, "entries of the tokenizer", minimum=8)
+    tokenizer_bytes: int = option(60_000_000, "bytes of text that the tokenizer is trained on; 0: all", minimum=0)
+    limit_bytes: int = option(0, "bytes read of each text file; 0: all", minimum=0)
+    max_length: int = option(512, "longest input in tokens", minimum=8)
+    short_length: int = option(128, "longest input in the first part of the run", minimum=8)
+    full_length_fraction: float = option(0.1, "last part of the run, at full length", minimum=0)
+    mask_fraction: float = option(0.2, "part of the tokens to be guessed", minimum=0)
+    validation_fraction: float = option(0.002, "part of the lines held out", minimum=0)
+    validation_steps: int = option(500, "steps between validations", minimum=1)
+
+
+def resolve(kind: type[Settings], *, file: str | Path | None = None, values: Mapping[str, Any]) -> Settings:
+    """Settings from a TOML file, then from `values` (flags and `--set`), which win.
+
+    Raises: UsageError for an unknown key (with the nearest one) or a value that is no such thing; InputMissing.
+    """
+    merged: dict[str, Any] = {}
+    if file is not None:
+        try:
+            merged.update(tomllib.loads(Path(file).read_text(encoding="utf-8")))
+        except FileNotFoundError:
+            raise InputMissing(f"there is no settings file {file}") from None
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise UsageError(f"{file} is not TOML: {error}") from None
+    merged.update({key: value for key, value in values.items() if value is not None})
+    fields = {item.name: item for item in dataclasses.fields(kind)}
+    for key in merged:
+        if key not in fields:
+            near = difflib.get_close_matches(key, fields, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(fields)}"
+            raise UsageError(f"there is no setting {key!r}; {hint}")
+    return kind(**{key: _checked(fields[key], value) for key, value in merged.items()})
+
+
+def _checked(item: dataclasses.Field[Any], value: Any) -> Any:
+    """`value` as the field's type; text (from a flag) is read, anything else must already be of the type."""
+    wanted: type = type(item.default)
+    if isinstance(value, str) and wanted is not str:
+        try:
+            value = wanted(value.replace("_", "")) if wanted is not bool else {"true": True, "false": False}[value]
+        except (ValueError, KeyError):
+            raise UsageError(f"{item.name} is {value!r}; expected {_TYPE_NAMES[wanted]}") from None
+    if wanted is float and type(value) is int:
+        value = float(value)
+    if type(value) is not wanted:
+        raise UsageError(f"{item.name} is {value!r}; expected {_TYPE_NAMES[wanted]}")
+    choices: tuple[str, ...] = item.metadata["choices"]
+    if choices and value not in choices:
+        raise UsageError(f"{item.name} is {value!r}; expected one of {', '.join(choices)}")
+    minimum: float | None = item.metadata["minimum"]
+    if minimum is not None and not value >= minimum:  # `not >=` so that nan is refused too
+        raise UsageError(f"{item.name} is {value}; expected at least {minimum}")
+    if wanted is float and value == float("inf"):
+        raise UsageError(f"{item.name} is {value}; expected a finite number")
+    return value
+
+
+_TYPE_NAMES: dict[type, str] = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}

@@ -1,0 +1,98 @@
+"""Batches of like length within a budget of tokens. Any step can be asked for at any time, so a run can resume."""
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Batch = dict[str, NDArray[np.int64]]
+NEIGHBOURHOOD = 64  # batches sorted together: enough for little padding, few enough for varied batches
+
+
+class Batches(Protocol):
+    """What the loop asks of its data."""
+
+    steps: int
+
+    def step(self, number: int) -> list[Batch]:
+        """The micro-batches of a step, from 0. Every array's first dimension is rows."""
+        ...
+
+
+def plan(lengths: NDArray[np.int32], *, budget_tokens: int, seed: int, epoch: int) -> list[NDArray[np.int64]]:
+    """Row numbers of every batch of an epoch, shuffled, padded size at most `budget_tokens` (or one row).
+
+    Rows are shuffled, cut into neighbourhoods of about 64 batches, sorted by length inside each, and cut into batches;
+    the batches are shuffled. As long as all fits into one neighbourhood that is a full sort.
+    """
+    random = np.random.default_rng((seed, epoch, 0))
+    order = random.permutation(len(lengths))
+    mean = max(1.0, float(lengths.mean())) if len(lengths) else 1.0
+    span = max(1, int(NEIGHBOURHOOD * budget_tokens / mean))
+    batches: list[NDArray[np.int64]] = []
+    for start in range(0, len(order), span):
+        part = order[start : start + span]
+        part = part[np.argsort(lengths[part], kind="stable")]
+        batches += _cut(part, lengths[part], budget_tokens)
+    return [batches[index] for index in random.permutation(len(batches))]
+
+
+def _cut(rows: NDArray[np.int64], lengths: NDArray[np.int32], budget_tokens: int) -> list[NDArray[np.int64]]:
+    """`rows`, shortest first, into runs whose size times longest is within the budget."""
+    batches: list[NDArray[np.int64]] = []
+    end = len(rows)
+    while end > 0:  # from the longest down, so that the last, smaller batch is of short rows
+        size = max(1, budget_tokens // max(1, int(lengths[end - 1])))
+        batches.append(rows[max(0, end - size) : end])
+        end -= size
+    return batches
+
+
+def pad(arrays: Sequence[NDArray[np.int32]], value: int, length: int | None = None) -> NDArray[np.int64]:
+    """Rows of one length, filled up on the right with `value`. (B, T)"""
+    width = max(len(array) for array in arrays) if length is None else length
+    out = np.full((len(arrays), width), value, dtype=np.int64)
+    for row, array in zip(out, arrays, strict=True):
+        row[: len(array)] = array
+    return out
+
+
+class EpochBatches:
+    """Passes over a fixed set of rows, planned anew each time.
+
+    `collate` makes a batch of row numbers and a generator that depends on seed and step alone.
+    """
+
+    def __init__(
+        self,
+        lengths: NDArray[np.int32],
+        collate: Callable[[NDArray[np.int64], np.random.Generator], Batch],
+        *,
+        budget_tokens: int,
+        accumulation: int,
+        seed: int,
+        epochs: float = 0.0,
+        tokens: int = 0,
+    ):
+        self._lengths, self._collate, self._seed = lengths, collate, seed
+        self._budget, self._accumulation = budget_tokens, accumulation
+        self._epoch, self._plan = -1, list[NDArray[np.int64]]()
+        self.steps_per_epoch = max(1, -(-self._count(0) // accumulation))
+        passes = epochs or tokens / max(1, int(lengths.sum(dtype=np.int64)))
+        self.steps = max(1, round(passes * self.steps_per_epoch))
+
+    def step(self, number: int) -> list[Batch]:
+        epoch, place = divmod(number, self.steps_per_epoch)
+        count = self._count(epoch)
+        random = np.random.default_rng((self._seed, number, 1))
+        # The number of batches differs a little between epochs; the step's share of them does not.
+        first = (place * count) // self.steps_per_epoch
+        last = max(first + 1, ((place + 1) * count) // self.steps_per_epoch)
+        return [self._collate(rows, random) for rows in self._plan[first:last]]
+
+    def _count(self, epoch: int) -> int:
+        if epoch != self._epoch:
+            self._plan = plan(self._lengths, budget_tokens=self._budget, seed=self._seed, epoch=epoch)
+            self._epoch = epoch
+        return len(self._plan)

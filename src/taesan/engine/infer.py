@@ -1,0 +1,111 @@
+"""The one inference path: items in, a head's outputs out, the same bits whoever the neighbours are. No torch here.
+
+Every item goes into the bucket of its own length, and a bucket's batches always have the same shape, filled up with
+empty rows: then no matrix product changes its size, and no sum its order, with the company an item is in.
+"""
+
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from taesan.tasks.base import EncodeOptions, Encoded, Example, Item, Logits, Prediction, Task
+from taesan.text.tokenizer import Tokenizer
+
+BATCH_TOKENS = 512  # measured: free in bulk, and a lone item pays for no more than this
+CHUNK_ROWS = 2048
+LENGTHS = (16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048, 3072, 4096, 6144, 8192)
+Arrays = dict[str, NDArray[np.int64]]
+T = TypeVar("T")
+
+
+class Session(Protocol):
+    """A model that answers: arrays in, arrays out."""
+
+    def run(self, batch: Arrays) -> Logits:
+        """`input_ids`, `token_type_ids`, `attention_mask`, `labels` where items have some, all with first dimension B.
+
+        Comes back: a head's logits (B, …), or, of a language model, the log-probability of the labels, (B,).
+        """
+        ...
+
+
+def bucket(length: int, max_length: int) -> tuple[int, int]:
+    """Length and rows of the batches that an item of `length` tokens goes into.
+
+    At least one place stays empty, so that a batch never goes without a mask (attention without one is another
+    kernel, with other bits); an item as long as the model takes a batch of its own.
+    """
+    size = next((size for size in LENGTHS if length < size), length)
+    if size >= max_length:
+        return (max_length, 1) if length == max_length else (max_length, max(1, BATCH_TOKENS // max_length))
+    return size, max(1, BATCH_TOKENS // size)
+
+
+def run_items(session: Session, items: list[Item], *, max_length: int, pad_id: int) -> list[Logits]:
+    """Every item's output, in the order of the items; where it is a row a token (T, C), padding is cut off."""
+    groups: dict[tuple[int, int], list[int]] = {}
+    for index, item in enumerate(items):
+        # An item that fills the model has batches without an empty place: no others may join it.
+        groups.setdefault(bucket(len(item.input_ids), max_length), []).append(index)
+    outputs: list[Logits] = [np.empty(0, np.float32)] * len(items)
+    for (length, rows), members in groups.items():
+        for start in range(0, len(members), rows):
+            part = members[start : start + rows]
+            result = session.run(_batch([items[i] for i in part], length, rows, pad_id))
+            for index, row in zip(part, result, strict=False):
+                outputs[index] = row[: len(items[index].input_ids)].copy() if row.ndim == 2 else np.array(row)
+    return outputs
+
+
+def _batch(items: list[Item], length: int, rows: int, pad_id: int) -> Arrays:
+    ids = np.full((rows, length), pad_id, dtype=np.int64)
+    types = np.zeros((rows, length), dtype=np.int64)
+    mask = np.zeros((rows, length), dtype=np.int64)
+    mask[len(items) :, 0] = 1  # an empty row still attends to something
+    for row, item in enumerate(items):
+        size = len(item.input_ids)
+        ids[row, :size], types[row, :size], mask[row, :size] = item.input_ids, item.token_type_ids, 1
+    batch = {"input_ids": ids, "token_type_ids": types, "attention_mask": mask}
+    if items[0].labels.shape == items[0].input_ids.shape:  # a label a token: what a language model is asked for
+        labels = np.full((rows, length), -100, dtype=np.int64)
+        for row, item in enumerate(items):
+            labels[row, : len(item.labels)] = item.labels
+        batch["labels"] = labels
+    return batch
+
+
+class Predictor:
+    """A task on a session: examples in, predictions out, in order, in memory that does not grow."""
+
+    def __init__(
+        self, task: Task, session: Session, tokenizer: Tokenizer, labels: tuple[str, ...], options: EncodeOptions
+    ):
+        self.task, self.session, self.tokenizer, self.labels, self.options = task, session, tokenizer, labels, options
+        self.cut = 0  # how many examples were longer than the model
+
+    def predict(self, examples: Iterable[Example], *, chunk_rows: int = CHUNK_ROWS) -> Iterator[Prediction]:
+        for chunk in chunks(examples, chunk_rows):
+            encoded = self.task.encode(chunk, self.tokenizer, self.labels, self.options)
+            yield from self.predict_encoded(chunk, encoded)
+
+    def predict_encoded(self, examples: list[Example], encoded: list[Encoded]) -> Iterator[Prediction]:
+        """The same where the examples have been encoded already."""
+        items = [item for one in encoded for item in one.items]
+        outputs = iter(
+            run_items(self.session, items, max_length=self.options.max_length, pad_id=self.tokenizer.pad_id)
+        )
+        for example, one in zip(examples, encoded, strict=True):
+            self.cut += one.cut
+            yield self.task.decode(example, one, list(islice(outputs, len(one.items))), self.labels)
+
+
+def chunks(source: Iterable[T], size: int) -> Iterator[list[T]]:
+    """Lists of `size`, the last one shorter."""
+    iterator = iter(source)
+    while chunk := list(islice(iterator, size)):
+        yield chunk
+
+

@@ -1,0 +1,54 @@
+"""A model folder as a predictor: verified, rebuilt, ready to answer."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from safetensors.numpy import load as load_tensors
+from transformers import AutoConfig
+
+from taesan import store
+from taesan.engine.infer import Predictor
+from taesan.engine.session import TorchSession
+from taesan.errors import StorageError, escape
+from taesan.methods import METHODS
+from taesan.methods.base import adapt
+from taesan.models.backbone import HEAD_CLASSES, load_arrays
+from taesan.tasks import TASKS
+from taesan.tasks.base import EncodeOptions
+from taesan.text.tokenizer import Tokenizer
+
+
+def open_predictor(path: str | Path, *, device: str = "cpu") -> tuple[Predictor, dict[str, Any]]:
+    """The predictor of a model folder, and its manifest.
+
+    Raises: InputMissing, StorageError where it is no model for a task or does not verify.
+    """
+    folder = store.open_model(path)
+    manifest = folder.manifest
+    task, method = TASKS.get(manifest.get("task", "")), METHODS.get(manifest.get("method", ""))
+    if task is None or method is None:
+        kind = manifest.get("kind")
+        raise StorageError(
+            f"{path} is a {escape(kind)}, not a model for a task. Fit one: taesan fit TASK TRAIN --backbone {path}"
+            if kind == "backbone"
+            else f"{path} is for the task {escape(manifest.get('task'))} by {escape(manifest.get('method'))}, "
+            "which this taesan does not know. Upgrade taesan."
+        )
+    contents = folder.read_all()
+    config = json.loads(contents["config.json"])
+    if config.get("model_type") not in transformers.CONFIG_MAPPING:
+        raise StorageError(f"{path} is of type {escape(config.get('model_type'))}, which transformers does not have")
+    model = HEAD_CLASSES[task.head].from_config(AutoConfig.for_model(**config), trust_remote_code=False)
+    load_arrays(model, load_tensors(contents["model.safetensors"]))
+    labels = tuple(manifest["labels"])
+    predictor = Predictor(
+        task,
+        TorchSession(adapt(method, model).to(torch.device(device)), device),
+        Tokenizer.from_bytes(contents, str(path)),
+        labels,
+        EncodeOptions(**manifest["encode"]),
+    )
+    return predictor, manifest

@@ -1,0 +1,51 @@
+"""What a method is: how a backbone is adapted. It never knows which task it serves."""
+
+from typing import Literal, Protocol
+
+import torch
+from torch import nn
+from transformers import PreTrainedModel
+
+from taesan.models.heads import Batch, Head
+
+
+class Encoder(Protocol):
+    """An adapted backbone: (B, T) ids and mask to hidden states (B, T, D) aligned with them.
+
+    Whatever the method added inside (virtual tokens, adapters) is gone from them again.
+    """
+
+    def __call__(self, batch: Batch) -> torch.Tensor: ...
+
+
+class Method(Protocol):
+    """One way to learn a task."""
+
+    name: str
+    view: Literal["head", "text"]
+    trains: bool
+    room_tokens: int  # taken from the usable length before a text is encoded
+
+    def adapt(self, backbone: PreTrainedModel) -> nn.Module:
+        """The backbone as an `Encoder`; what `requires_grad` in it is what this method trains."""
+        ...
+
+
+class Adapted(nn.Module):
+    """An encoder and a head: what the loop trains (`forward` is the summed loss) and a session asks (`logits`)."""
+
+    def __init__(self, encoder: nn.Module, head: Head):
+        super().__init__()
+        self.encoder, self.head = encoder, head
+
+    def forward(self, batch: Batch) -> torch.Tensor:
+        return self.head.loss(self.encoder(batch), batch)
+
+    def logits(self, batch: Batch) -> torch.Tensor:
+        return self.head.logits(self.encoder(batch), batch)
+
+
+def adapt(method: Method, model: PreTrainedModel) -> Adapted:
+    """`model` of transformers, taken apart into its adapted backbone and its head."""
+    encoder = method.adapt(model.base_model)
+    return Adapted(encoder, Head(model))

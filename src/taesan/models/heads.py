@@ -1,0 +1,61 @@
+"""Task heads of transformers, run on hidden states that a method made. The head owns the loss."""
+
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.functional import cross_entropy
+from transformers import PreTrainedModel
+from transformers.modeling_outputs import BaseModelOutputWithPoolingAndCrossAttentions as Output
+
+IGNORED = -100
+Batch = dict[str, torch.Tensor]
+
+
+class Head(nn.Module):
+    """All of a transformers model but its backbone.
+
+    The model's own `forward` runs, with the backbone's place taken by given hidden states: so pooling, dropout and
+    projection are those of any `AutoModelFor…` that transformers has, and what is saved opens there with equal logits.
+    """
+
+    def __init__(self, model: PreTrainedModel):
+        super().__init__()
+        self.prefix: str = model.base_model_prefix
+        backbone = model.base_model
+        if backbone is model:
+            raise TypeError(f"{type(model).__name__} has no backbone apart from its head")
+        setattr(model, self.prefix, _Given(backbone))
+        self.model = model
+
+    @property
+    def _given(self) -> "_Given":
+        return getattr(self.model, self.prefix)
+
+    def logits(self, hidden: torch.Tensor, batch: Batch) -> torch.Tensor:
+        """Hidden states (B, T, D) to what the head says: (B, C), (B, T, C) or (B, T, 2)."""
+        self._given.hidden = hidden
+        try:
+            out: Any = self.model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"])
+        finally:
+            self._given.hidden = None
+        return out.logits if hasattr(out, "logits") else torch.stack((out.start_logits, out.end_logits), dim=-1)
+
+    def loss(self, hidden: torch.Tensor, batch: Batch) -> torch.Tensor:
+        """Cross-entropy summed over the labels that are not -100, each times its weight where there are weights."""
+        logits, labels = self.logits(hidden, batch).float(), batch["labels"]
+        losses = cross_entropy(logits.flatten(0, -2), labels.flatten(), ignore_index=IGNORED, reduction="none")
+        return (losses * batch["weights"].flatten()).sum() if "weights" in batch else losses.sum()
+
+
+class _Given(nn.Module):
+    """Stands where the backbone stood: the pooler is kept, the hidden states are handed in."""
+
+    def __init__(self, backbone: nn.Module):
+        super().__init__()
+        self.pooler = getattr(backbone, "pooler", None)
+        self.hidden: torch.Tensor | None = None
+
+    def forward(self, *_: Any, **__: Any) -> Output:
+        pooled = self.pooler(self.hidden) if self.pooler is not None else None
+        return Output(last_hidden_state=self.hidden, pooler_output=pooled)

@@ -1,0 +1,340 @@
+"""Folders on disk that are whole or not there: atomic save, verified load, one writer at a time.
+
+A folder is staged beside its place (`.NAME.new`), every file written and fsynced, its manifest (sizes and SHA-256 of
+all files, and of itself) last; then what stood there is renamed away (`.NAME.gone`), the new folder in, and the other
+removed. A model that a run is about to replace is set aside (`.NAME.old`) and answers until the run has finished.
+Whatever stops this, the next reader finds the old model or the new one. What is loaded has been verified, byte for
+byte, in the same read.
+"""
+
+import contextlib
+import errno
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import socket
+import sys
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from taesan.errors import InputMissing, LockedError, OutputError, StorageError, escape
+
+MANIFEST = "taesan.json"
+RUN_FILE = "run.json"
+CHECKPOINT_MANIFEST = "checkpoint.json"
+FORMAT_VERSION = 1
+_TYPES = {"float32": "F32", "float16": "F16", "int64": "I64", "int32": "I32", "uint8": "U8", "bool": "BOOL"}
+
+Content = bytes | Iterable[bytes]
+Arrays = Mapping[str, NDArray[Any]]
+
+
+# Writing ------------------------------------------------------------------------------------------------------------
+
+
+def write_file(path: Path, content: Content) -> dict[str, Any]:
+    """Writes and fsyncs one new file; its size in bytes and SHA-256 come back."""
+    digest, size = hashlib.sha256(), 0
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+    try:
+        for chunk in [content] if isinstance(content, bytes) else content:
+            digest.update(chunk)
+            size += len(chunk)
+            view = memoryview(chunk)
+            while view:
+                view = view[os.write(descriptor, view) :]
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    return {"bytes": size, "sha256": digest.hexdigest()}
+
+
+def replace_file(path: Path, content: Content) -> None:
+    """Writes a file that is the old one or the new one at every moment.
+
+    Raises: StorageError where the disk is full or fails.
+    """
+    with storage_errors(path):
+        temporary = path.with_name(f".{path.name}.new")
+        write_file(temporary, content)
+        os.rename(temporary, path)
+        _fsync_folder(path.parent)
+
+
+def tensor_chunks(tensors: Arrays, metadata: Mapping[str, str] | None = None) -> Iterator[bytes]:
+    """A safetensors file, tensor by tensor, names sorted: equal tensors give equal bytes, and no second copy of all."""
+    header: dict[str, Any] = {"__metadata__": dict(metadata)} if metadata else {}
+    offset = 0
+    for name in sorted(tensors):
+        array = tensors[name]
+        header[name] = {
+            "dtype": _TYPES[str(array.dtype)],
+            "shape": list(array.shape),
+            "data_offsets": [offset, offset + array.nbytes],
+        }
+        offset += array.nbytes
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)
+    yield len(text).to_bytes(8, "little") + text
+    for name in sorted(tensors):
+        yield np.ascontiguousarray(tensors[name]).tobytes()
+
+
+def save_folder(
+    folder: Path, files: Mapping[str, Content], manifest: Mapping[str, Any], *, manifest_name: str = MANIFEST
+) -> None:
+    """Makes `folder` hold exactly `files` and the manifest, in one step; what was there before is replaced.
+
+    Raises: StorageError where the disk is full or fails; the old folder then still stands.
+    """
+    staging, gone = _beside(folder, "new"), _beside(folder, "gone")
+    with storage_errors(folder):
+        _remove(staging)
+        try:
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            staging.mkdir()
+            listed = {name: write_file(staging / name, content) for name, content in files.items()}
+            whole = {"format_version": FORMAT_VERSION, **manifest, "files": listed}
+            write_file(staging / manifest_name, _sealed(whole))
+            _fsync_folder(staging)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                _remove(staging)
+            raise
+        if folder.exists():
+            _remove(gone)
+            os.rename(folder, gone)
+        os.rename(staging, folder)
+        _fsync_folder(folder.parent)
+        _remove(gone)
+        _remove(_beside(folder, "old"))
+
+
+def set_aside(folder: Path) -> None:
+    """Moves a finished model out of the way of the run that will replace it; an unfinished run is dropped.
+
+    Raises: OutputError where the folder was not made by taesan; StorageError.
+    """
+    if not any((folder / name).exists() for name in (MANIFEST, RUN_FILE)):
+        raise OutputError(f"{folder} was not made by taesan, so --overwrite leaves it alone. Choose another --output.")
+    with storage_errors(folder):
+        if (folder / MANIFEST).exists():
+            _remove(_beside(folder, "old"))
+            os.rename(folder, _beside(folder, "old"))
+        else:
+            remove_folder(folder)
+
+
+def recover(folder: Path) -> None:
+    """Finishes or takes back a replacement that was stopped half way. The caller holds the folder's lock."""
+    staging, gone, old = (_beside(folder, ending) for ending in ("new", "gone", "old"))
+    with storage_errors(folder):
+        if not folder.exists():
+            if staging.exists() and _is_whole(staging):
+                os.rename(staging, folder)
+            elif gone.exists():
+                os.rename(gone, folder)
+        _remove(staging)
+        _remove(gone)
+        if (folder / MANIFEST).exists():
+            _remove(old)
+
+
+def remove_folder(folder: Path) -> None:
+    """Removes a folder so that no half of it can be taken for a whole: renamed first. Raises: StorageError."""
+    gone = _beside(folder, "gone")
+    with storage_errors(folder):
+        _remove(gone)
+        if folder.exists():
+            os.rename(folder, gone)
+            _remove(gone)
+
+
+# Reading ------------------------------------------------------------------------------------------------------------
+
+
+class Folder:
+    """A folder whose manifest has been verified; `read` verifies a file as it is read."""
+
+    def __init__(self, path: Path, *, manifest_name: str = MANIFEST):
+        """Raises: InputMissing where it is no such folder; StorageError where a byte of the manifest is not right."""
+        self.path = path
+        try:
+            content = (path / manifest_name).read_bytes()
+        except (FileNotFoundError, NotADirectoryError):
+            raise InputMissing(_what_is_there(path, manifest_name)) from None
+        except OSError as error:
+            raise StorageError(f"{path / manifest_name} cannot be read: {error.strerror}") from None
+        self.manifest = _unsealed(content, path / manifest_name)
+        version = self.manifest.get("format_version")
+        if version != FORMAT_VERSION:
+            raise StorageError(
+                f"{path} has format version {escape(version)}; this taesan reads version {FORMAT_VERSION}. "
+                "Upgrade taesan, or make the folder again."
+            )
+
+    @property
+    def names(self) -> list[str]:
+        return sorted(self.manifest["files"])
+
+    def read(self, name: str) -> bytes:
+        """The file's bytes. Raises: StorageError where they are not those that were saved."""
+        expected = self.manifest["files"].get(name)
+        if expected is None:
+            raise StorageError(f"{self.path} has no {name} in its manifest")
+        try:
+            content = (self.path / name).read_bytes()
+        except OSError as error:
+            raise StorageError(f"{self.path / name} cannot be read: {error.strerror}") from None
+        if len(content) != expected["bytes"]:
+            raise StorageError(
+                f"{self.path / name} is damaged: {len(content):,} bytes, expected {expected['bytes']:,}. "
+                "Copy the folder again or make it again."
+            )
+        if hashlib.sha256(content).hexdigest() != expected["sha256"]:
+            raise StorageError(
+                f"{self.path / name} is damaged or was changed: its SHA-256 is not the one in the manifest. "
+                "Copy the folder again or make it again."
+            )
+        return content
+
+    def read_all(self) -> dict[str, bytes]:
+        """Every file, all verified."""
+        return {name: self.read(name) for name in self.names}
+
+
+def open_model(path: str | Path) -> Folder:
+    """A model folder. While a run is replacing it, the model that stood there before.
+
+    Raises: InputMissing, StorageError, LockedError.
+    """
+    folder = Path(path)
+    if not folder.exists() and any(_beside(folder, ending).exists() for ending in ("new", "gone")):
+        with Lock(folder):
+            recover(folder)
+    old = _beside(folder, "old")
+    return Folder(old if old.exists() and not (folder / MANIFEST).exists() else folder)
+
+
+# Locking ------------------------------------------------------------------------------------------------------------
+
+
+class Lock:
+    """One writer of a folder. The kernel drops the lock with its process, however that ends."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self.path = _beside(folder, "lock")
+        self._descriptor: int | None = None
+
+    def __enter__(self) -> "Lock":
+        """Raises: LockedError naming the process that holds it; OutputError where it cannot be made."""
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            while self._descriptor is None:
+                descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)
+                try:
+                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    if os.fstat(descriptor).st_ino == os.stat(self.path).st_ino:
+                        self._descriptor = descriptor
+                    else:
+                        os.close(descriptor)  # the holder before us removed the file in between
+                except FileNotFoundError:
+                    os.close(descriptor)
+                except BlockingIOError:
+                    holder = os.pread(descriptor, 4096, 0).decode(errors="replace").strip()
+                    os.close(descriptor)
+                    raise LockedError(
+                        f"{self.folder} is being written by {holder or 'another process'}. "
+                        "Wait for it, or choose another --output."
+                    ) from None
+        except OSError as error:
+            raise OutputError(f"{self.folder} cannot be created: {error.strerror}") from None
+        holder = f"process {os.getpid()} on {socket.gethostname()} since {time.strftime('%Y-%m-%d %H:%M:%S')}"
+        os.ftruncate(self._descriptor, 0)
+        os.pwrite(self._descriptor, f"{holder}: {' '.join(sys.argv)[:500]}".encode(errors="replace"), 0)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._descriptor is not None:
+            with contextlib.suppress(OSError):
+                os.unlink(self.path)
+            os.close(self._descriptor)
+            self._descriptor = None
+
+
+# Details ------------------------------------------------------------------------------------------------------------
+
+
+def _beside(folder: Path, ending: str) -> Path:
+    absolute = Path(os.path.abspath(folder))
+    return absolute.with_name(f".{absolute.name}.{ending}")
+
+
+def _sealed(manifest: Mapping[str, Any]) -> bytes:
+    """The manifest in its one canonical form, its own SHA-256 in the last line."""
+    body = json.dumps(manifest, ensure_ascii=False, indent=1, sort_keys=True).removesuffix("\n}")
+    seal = hashlib.sha256(body.encode()).hexdigest()
+    return f'{body},\n "~sha256": "{seal}"\n}}\n'.encode()
+
+
+def _unsealed(content: bytes, path: Path) -> dict[str, Any]:
+    try:
+        manifest = json.loads(content)
+        manifest.pop("~sha256")
+        if _sealed(manifest) == content:
+            return manifest
+    except (ValueError, KeyError, AttributeError, RecursionError):
+        pass
+    raise StorageError(
+        f"{path} is damaged or was changed: it does not match its own SHA-256. Copy the folder again or make it again."
+    )
+
+
+def _is_whole(folder: Path) -> bool:
+    try:
+        Folder(folder).read_all()
+    except (InputMissing, StorageError):
+        return False
+    return True
+
+
+def _what_is_there(path: Path, manifest_name: str) -> str:
+    if not path.exists():
+        return f"there is no folder {path}"
+    if path.is_file():
+        return f"{path} is a file; expected a model folder, as `taesan fit --output` makes one"
+    if (path / RUN_FILE).exists():
+        return f"{path} is a run that has not finished; repeat its command with --resume"
+    return f"{path} is not a folder made by taesan: it has no {manifest_name}"
+
+
+def _remove(folder: Path) -> None:
+    if folder.exists():
+        shutil.rmtree(folder)
+
+
+def _fsync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def storage_errors(path: Path) -> Iterator[None]:
+    """Whatever the disk says in here becomes a StorageError about `path`."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise StorageError(f"the disk is full: {path} could not be written. Free some space and resume.") from error
+        raise StorageError(f"{path} could not be written: {error.strerror or error}") from error

@@ -1,0 +1,165 @@
+"""One label a row, from one text (`classification`) or two (`pair`)."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from taesan.data import Field, Row
+from taesan.tasks.base import (
+    IGNORED,
+    EncodeOptions,
+    Encoded,
+    Evaluation,
+    Example,
+    HeadKind,
+    Item,
+    Logits,
+    Prediction,
+    Template,
+)
+from taesan.tasks.class_metrics import class_scores, evaluate_classes
+from taesan.text.tokenizer import Ids, Tokenizer
+from taesan.text.windows import windows
+
+Floats = NDArray[np.floating[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class ClassPrediction:
+    """The likeliest label, and every label's probability; they sum to 1."""
+
+    label: str
+    probabilities: dict[str, float]
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"label": self.label, "probabilities": self.probabilities}
+
+
+class Classification:
+    """Classes over one or two texts, whose fields come first in `fields`, the label last."""
+
+    head: HeadKind = "sequence"
+    metric = "accuracy"
+
+    def __init__(self, name: str, fields: tuple[Field, ...]):
+        self.name, self.fields = name, fields
+        self._texts = tuple(field.name for field in fields if field.kind == "text")
+
+    def example(self, row: Row) -> Example:
+        values = row.values
+        return Example(tuple(values[name] for name in self._texts), values.get("label"), row.line)
+
+    def labels(self, examples: Iterable[Example]) -> tuple[str, ...]:
+        """Sorted, whole numbers by value, so that the order does not hang on the order of the rows."""
+        found = {cast(str, example.label) for example in examples if example.label is not None}
+        return tuple(sorted(found, key=lambda label: (0, int(label), label) if label.isdecimal() else (1, 0, label)))
+
+    def encode(
+        self, examples: Sequence[Example], tokenizer: Tokenizer, labels: tuple[str, ...], options: EncodeOptions
+    ) -> list[Encoded]:
+        columns = [tokenizer.ids([example.texts[i] for example in examples]) for i in range(len(self._texts))]
+        number = {label: index for index, label in enumerate(labels)}
+        encoded: list[Encoded] = []
+        for example, *texts in zip(examples, *columns, strict=True):
+            target = np.array(number.get(example.label, IGNORED), dtype=np.int64)
+            pieces = _fit(texts, tokenizer, options)
+            items = [Item(*tokenizer.join(*piece), target) for piece in pieces]
+            whole = len(pieces) == 1 and sum(map(len, pieces[0])) == sum(map(len, texts))
+            encoded.append(Encoded(items, cut=not whole))
+        return encoded
+
+    def decode(
+        self, example: Example, encoded: Encoded, outputs: Sequence[Logits], labels: tuple[str, ...]
+    ) -> ClassPrediction:
+        """The mean of the windows' probabilities."""
+        del example, encoded
+        return _prediction(np.mean([_softmax(logits) for logits in outputs], axis=0), labels)
+
+    def scores(
+        self, examples: Sequence[Example], predictions: Sequence[Prediction], labels: tuple[str, ...]
+    ) -> dict[str, float]:
+        return class_scores(*_outcomes(examples, predictions, labels))
+
+    def evaluate(
+        self, examples: Sequence[Example], predictions: Sequence[Prediction], labels: tuple[str, ...], *, seed: int
+    ) -> Evaluation:
+        return evaluate_classes(*_outcomes(examples, predictions, labels), labels=labels, seed=seed)
+
+    def prompt(self, example: Example, template: Template, label: str) -> tuple[str, str]:
+        text = template.text
+        # Split at the slots first: a text that contains "{hypothesis}" stays as it is.
+        parts = [text]
+        for name in self._texts:
+            parts = [piece for part in parts for piece in _interleave(part.split(f"{{{name}}}"), name)]
+        values = dict(zip(self._texts, example.texts, strict=True))
+        filled = "".join(values[part[1:]] if part[:1] == _SLOT else part for part in parts)
+        return filled, template.label_words[label]
+
+    def parse(self, scores: Floats, labels: tuple[str, ...]) -> ClassPrediction:
+        return _prediction(_softmax(scores), labels)
+
+
+CLASSIFICATION = Classification(
+    "classification",
+    (
+        Field("text", ("document", "title", "sentence", "review", "content")),
+        Field("label", ("labels", "class", "category", "target"), kind="label"),
+    ),
+)
+
+_SLOT = "\0"  # never in a template: it is refused when one is loaded
+
+
+def _interleave(parts: list[str], name: str) -> list[str]:
+    out = [parts[0]]
+    for part in parts[1:]:
+        out += [_SLOT + name, part]
+    return out
+
+
+def _fit(texts: list[Ids], tokenizer: Tokenizer, options: EncodeOptions) -> list[list[Ids]]:
+    """The texts as they fit the model: one piece, or several windows over the longest text."""
+    control = tokenizer.layout.single_tokens if len(texts) == 1 else tokenizer.layout.pair_tokens
+    room = options.max_length - control
+    if sum(map(len, texts)) <= room:
+        return [texts]
+    longest = max(range(len(texts)), key=lambda index: len(texts[index]))
+    if options.long_text == "windows":
+        # The others keep at most half of the room, so that there is something to slide over.
+        others = room // 2 // max(1, len(texts) - 1)
+        kept = [ids if i == longest else ids[windows(len(ids), others, "head")[0]] for i, ids in enumerate(texts)]
+        left = room - sum(len(ids) for i, ids in enumerate(kept) if i != longest)
+        return [
+            [ids[window] if i == longest else ids for i, ids in enumerate(kept)]
+            for window in windows(len(texts[longest]), left, "windows")
+        ]
+    sizes = [len(ids) for ids in texts]
+    while sum(sizes) > room:  # take from the longest until they are level, then from each in turn
+        index = max(range(len(sizes)), key=lambda i: sizes[i])
+        rest = sorted(sizes)[-2] if len(sizes) > 1 else 0
+        sizes[index] -= min(sum(sizes) - room, max(1, sizes[index] - rest))
+    return [[ids[windows(len(ids), size, options.long_text)[0]] for ids, size in zip(texts, sizes, strict=True)]]
+
+
+def _outcomes(
+    examples: Sequence[Example], predictions: Sequence[Prediction], labels: tuple[str, ...]
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    number = {label: index for index, label in enumerate(labels)}
+    truth = np.array([number[cast(str, example.label)] for example in examples], dtype=np.int64)
+    rows = [list(cast(ClassPrediction, prediction).probabilities.values()) for prediction in predictions]
+    return truth, np.array(rows, dtype=np.float64).reshape(-1, len(labels))
+
+
+def _prediction(probabilities: Floats, labels: tuple[str, ...]) -> ClassPrediction:
+    values = {label: float(value) for label, value in zip(labels, probabilities, strict=True)}
+    return ClassPrediction(labels[int(np.argmax(probabilities))], values)
+
+
+def _softmax(logits: Floats) -> Floats:
+    shifted = np.exp(logits.astype(np.float64) - logits.max())
+    return shifted / shifted.sum()
+
+

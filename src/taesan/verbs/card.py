@@ -1,0 +1,47 @@
+"""The model card: README.md of a model folder."""
+
+import json
+from typing import Any
+
+
+def model_card(manifest: dict[str, Any]) -> str:
+    """Markdown for people and for the hub."""
+    backbone, rows = manifest["backbone"], manifest["rows"]
+    origin = "random weights of the shape of" if backbone["from_scratch"] else "the backbone"
+    scores = "\n".join(
+        f"| {part} | {rows[part]:,} | {name} | {score['value']:.4f} | {score['low']:.4f} to {score['high']:.4f} |"
+        for part, named in manifest["scores"].items()
+        for name, score in named.items()
+    )
+    files = "\n".join(f"- {part}: {record['name']}, SHA-256 {record['sha256']}" for part, record in manifest["data"].items())
+    return f"""---
+library_name: transformers
+pipeline_tag: text-classification
+---
+# {manifest["task"].capitalize()} by {manifest["method"]}
+
+Made by taesan from {origin} {backbone["name"]} (SHA-256 {backbone["sha256"]}) and {rows["train"]:,} rows, with \
+{rows["validation"]:,} more to choose the checkpoint by.
+
+| rows of | how many | score | value | 95% interval |
+|---|---|---|---|---|
+{scores}
+
+The validation rows chose the checkpoint, so their scores flatter it a little; test rows chose nothing.
+
+Labels: {", ".join(manifest["labels"])}
+
+Data
+
+{files}
+
+```
+taesan predict THIS_FOLDER "..."
+```
+
+Settings
+
+```json
+{json.dumps(manifest["config"], indent=1)}
+```
+"""

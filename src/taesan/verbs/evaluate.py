@@ -1,0 +1,43 @@
+"""`taesan evaluate DIR FILE`: how well a model does on labelled rows, with intervals."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from taesan.data import Report
+from taesan.engine.load import open_predictor
+from taesan.progress import Progress
+from taesan.tasks.base import Evaluation
+from taesan.verbs.reading import Source, read_examples
+
+
+def evaluate(
+    model: str | Path,
+    file: str | Path,
+    *,
+    encoding: str = "utf-8",
+    columns: Mapping[str, str] | None = None,
+    format: str | None = None,
+    device: str = "cpu",
+    seed: int = 42,
+    quiet: bool = True,
+) -> Evaluation:
+    """Every metric of the model's task on the rows of `file`. `seed` is that of the bootstrap.
+
+    Raises: DataError, also for a label that the model does not know; InputMissing, StorageError.
+    """
+    predictor, manifest = open_predictor(model, device=device)
+    report = Report()
+    source = Source(encoding, columns or {}, format)
+    examples = list(read_examples(file, predictor.task, source, report, labels=predictor.labels))
+    report.raise_for_errors()
+    with Progress("evaluate", total=len(examples), enabled=not quiet) as progress:
+        for warning in report.warnings:
+            if warning.severity == "warning":
+                progress.say(str(warning))
+        predictions = []
+        for prediction in predictor.predict(examples):
+            predictions.append(prediction)
+            progress.advance()
+        if predictor.cut:
+            progress.say(f"{predictor.cut:,} texts are longer than the model reads ({manifest['encode']['long_text']})")
+    return predictor.task.evaluate(examples, predictions, predictor.labels, seed=seed)

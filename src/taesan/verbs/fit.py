@@ -1,0 +1,310 @@
+"""`taesan fit TASK TRAIN --output DIR`: a labelled file in, a model folder out."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from taesan import store
+from taesan.config import FitConfig
+from taesan.data import Report, check_classes, check_overlap, check_same_file, shared_positions, stratified_split
+from taesan.engine.batches import Batch, EpochBatches, pad
+from taesan.engine.infer import Predictor
+from taesan.engine.process import Process
+from taesan.engine.run import Run
+from taesan.engine.session import TorchSession
+from taesan.engine.train import Validation
+from taesan.engine.train import train as train_loop
+from taesan.errors import UsageError, escape
+from taesan.methods import METHODS
+from taesan.methods.base import Adapted, adapt
+from taesan.methods.defaults import with_defaults
+from taesan.models.backbone import Backbone, config_bytes, find, model_arrays
+from taesan.models.locate import DEFAULT
+from taesan.progress import Progress
+from taesan.tasks.base import IGNORED, EncodeOptions, Encoded, Evaluation, Example, Item, Task
+from taesan.text.tokenizer import Tokenizer
+from taesan.verbs.card import model_card
+from taesan.verbs.reading import Source, file_record, find_task, lookup, read_examples
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What `fit` made: the folder, and how well it does on held-out rows and on the test file, if one was given."""
+
+    folder: Path
+    validation: Evaluation
+    test: Evaluation | None
+    seconds: float
+
+
+@dataclass(frozen=True)
+class _Data:
+    """The rows as they are used. `test` is never used to choose anything."""
+
+    train: list[Example]
+    validation: list[Example]
+    test: list[Example]
+    labels: tuple[str, ...]
+
+
+def fit(
+    task: str,
+    train: str | Path,
+    *,
+    output: str | Path,
+    validation: str | Path | None = None,
+    test: str | Path | None = None,
+    backbone: str = DEFAULT,
+    method: str = "finetune",
+    from_scratch: bool = False,
+    config: FitConfig | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    drop_overlap: bool = False,
+    encoding: str = "utf-8",
+    columns: Mapping[str, str] | None = None,
+    quiet: bool = False,
+) -> Fitted:
+    """A model that answers `task`, learnt from the rows of `train`, in the folder `output`.
+
+    Rows to choose the checkpoint by are held out of `train` unless `validation` names a file; `test` is measured once,
+    at the end. Raises: UsageError, DataError, InputMissing, OutputError, LockedError, StorageError; Stopped after a
+    signal, with a checkpoint saved.
+    """
+    config = config or FitConfig()
+    the_task, the_method = find_task(task), lookup(METHODS, method, "method")
+    process = Process(device=config.device, precision=config.precision, threads=config.threads)
+    say = Progress("", enabled=process.is_main and not quiet).say
+    data = _read(
+        the_task, train, validation, test, Source(encoding, columns or {}), config, drop_overlap=drop_overlap, say=say
+    )
+    base = find(backbone)
+    config = replace(
+        with_defaults(config, width=base.config.hidden_size, rows=len(data.train)),
+        threads=config.threads or torch.get_num_threads(),
+        max_length=_max_length(config, base),
+    )
+    named = {"train": train, "validation": validation, "test": test}
+    files = {name: file_record(path) for name, path in named.items() if path is not None}
+    identity = {
+        "verb": "fit",
+        "task": task,
+        "method": method,
+        "backbone": {"name": backbone, "sha256": base.sha256, "from_scratch": from_scratch},
+        "config": asdict(config),
+        "data": files,
+        "drop_overlap": drop_overlap,
+    }
+    with Run(Path(output), identity, process, resume=resume, overwrite=overwrite) as run:
+        options = EncodeOptions(max_length=config.max_length - the_method.room_tokens, long_text=config.long_text)
+        tokenizer = base.tokenizer
+        encoded = the_task.encode(data.train, tokenizer, data.labels, options)
+        _say_cut(encoded, options, say)
+        model = base.load(the_task.head, labels=data.labels, from_scratch=from_scratch, seed=config.seed)
+        network = model.base_model
+        adapted = adapt(the_method, model)
+        session = TorchSession(adapted, process.device)
+        predictor = Predictor(the_task, session, tokenizer, data.labels, options)
+        say(
+            f"{task} by {method} of {'the shape of ' if from_scratch else ''}{backbone}: {len(data.train):,} rows to "
+            f"train on, {len(data.validation):,} to choose by, {len(data.labels)} labels; "
+            f"learning rate {config.learning_rate:g}, {config.epochs:g} epochs"
+        )
+        result = _train(adapted, encoded, data, predictor, config, process, run.path, quiet=quiet)
+        evaluations = {"validation": _evaluate(predictor, data.validation, config.seed)}
+        if data.test:
+            evaluations["test"] = _evaluate(predictor, data.test, config.seed)
+        manifest = {
+            "kind": "model",
+            "task": task,
+            "method": method,
+            "labels": list(data.labels),
+            "encode": asdict(options),
+            "backbone": identity["backbone"],
+            "config": asdict(config),
+            "data": files,
+            "rows": {"train": len(data.train), "validation": len(data.validation), "test": len(data.test)},
+            "scores": {name: evaluation.as_dict()["scores"] for name, evaluation in evaluations.items()},
+            "best_step": result.state.best_step,
+            "steps": result.state.step,
+            "seconds": round(result.state.seconds, 1),
+            "parameters": sum(parameter.numel() for parameter in adapted.parameters()),
+            "trained_parameters": sum(p.numel() for p in adapted.parameters() if p.requires_grad),
+        }
+        if process.is_main:
+            run.finish(_files(base, adapted, network, manifest), manifest)
+        process.wait()
+    return Fitted(Path(output), evaluations["validation"], evaluations.get("test"), result.state.seconds)
+
+
+def _read(
+    task: Task,
+    train: str | Path,
+    validation: str | Path | None,
+    test: str | Path | None,
+    source: Source,
+    config: FitConfig,
+    *,
+    drop_overlap: bool,
+    say: Say,
+) -> _Data:
+    """The rows of all files, checked against each other; every error of every file in one go."""
+    report = Report()
+    for other in (validation, test):
+        if other is not None:
+            check_same_file(train, other, report)
+    rows = list(read_examples(train, task, source, report))
+    labels = task.labels(rows)
+    check_classes(rows, str(train), report)
+    others = {
+        str(path): list(read_examples(path, task, source, report, labels=labels or None))
+        for path in (validation, test)
+        if path is not None
+    }
+    for path, examples in others.items():
+        check_overlap(rows, examples, str(train), path, report)
+    if validation is not None and test is not None:
+        check_same_file(validation, test, report)
+        check_overlap(others[str(validation)], others[str(test)], str(validation), str(test), report)
+    report.raise_for_errors()
+    for warning in report.warnings:
+        say(str(warning))
+    if drop_overlap:
+        dropped = set(shared_positions(rows, [example for examples in others.values() for example in examples]))
+        rows = [example for position, example in enumerate(rows) if position not in dropped]
+        say(f"{len(dropped):,} rows of {train} are left out because they are in the other files")
+        labels = task.labels(rows)
+    held_out = others.get(str(validation), [])
+    if validation is None:
+        if not 0 < config.validation_fraction < 1:
+            raise UsageError(f"validation_fraction is {config.validation_fraction}; expected between 0 and 1")
+        kept, held = stratified_split([example.label for example in rows], config.validation_fraction, config.seed)
+        rows, held_out = [rows[i] for i in kept], [rows[i] for i in held]
+        if not held_out:
+            raise UsageError(f"{train} is too small to hold rows out: every label has one row. Add rows.")
+    return _Data(rows, held_out, others.get(str(test), []), labels)
+
+
+def _max_length(config: FitConfig, base: Backbone) -> int:
+    if config.max_length > base.max_length:
+        raise UsageError(f"max_length is {config.max_length}; {escape(base.name)} reads at most {base.max_length} tokens")
+    if 0 < config.max_length < 8:
+        raise UsageError(f"max_length is {config.max_length}; expected at least 8")
+    return config.max_length or base.max_length
+
+
+def _say_cut(encoded: Sequence[Encoded], options: EncodeOptions, say: Say) -> None:
+    cut = sum(one.cut for one in encoded)
+    if cut:
+        ways = {
+            "head": "only their head is read",
+            "head-tail": "their head and tail are read",
+            "windows": "they are read in overlapping windows",
+        }
+        say(
+            f"{cut:,} of {len(encoded):,} texts are longer than {options.max_length} tokens: {ways[options.long_text]} "
+            "(--set long_text=head, head-tail or windows)"
+        )
+
+
+def _train(
+    adapted: Adapted,
+    encoded: list[Encoded],
+    data: _Data,
+    predictor: Predictor,
+    config: FitConfig,
+    process: Process,
+    folder: Path,
+    *,
+    quiet: bool,
+) -> Any:
+    items = [item for one in encoded for item in one.items]
+    batches = EpochBatches(
+        np.array([len(item.input_ids) for item in items], dtype=np.int32),
+        _collate(items, predictor.tokenizer.pad_id, _class_weights(items, config, len(data.labels))),
+        budget_tokens=config.batch_tokens,
+        accumulation=config.accumulation,
+        seed=config.seed,
+        epochs=config.epochs,
+    )
+    task = predictor.task
+
+    def scores() -> dict[str, float]:
+        return task.scores(data.validation, list(predictor.predict(data.validation)), data.labels)
+
+    return train_loop(
+        adapted,
+        batches,
+        config,
+        process,
+        run=folder,
+        validation=Validation(
+            scores=scores,
+            metric=task.metric,
+            every_steps=max(1, round(batches.steps_per_epoch / config.validations)),
+            patience=config.patience,
+        ),
+        title="fit",
+        quiet=quiet,
+    )
+
+
+def _collate(
+    items: list[Item], pad_id: int, weights: NDArray[np.float32] | None
+) -> Callable[[NDArray[np.int64], np.random.Generator], Batch]:
+    def collate(rows: NDArray[np.int64], _random: np.random.Generator) -> Batch:
+        part = [items[int(row)] for row in rows]
+        ids = [item.input_ids for item in part]
+        if part[0].labels.ndim:
+            labels = pad([item.labels for item in part], IGNORED)
+        else:
+            labels = np.array([item.labels for item in part])
+        batch: Batch = {
+            "input_ids": pad(ids, pad_id),
+            "token_type_ids": pad([item.token_type_ids for item in part], 0),
+            "attention_mask": pad([np.ones_like(one) for one in ids], 0),
+            "labels": labels,
+        }
+        if weights is not None:
+            batch["weights"] = np.where(labels == IGNORED, np.float32(0), weights[labels])
+        return batch
+
+    return collate
+
+
+def _class_weights(items: list[Item], config: FitConfig, classes: int) -> NDArray[np.float32] | None:
+    """Rows over classes times the class's rows, as scikit-learn's `balanced`."""
+    if config.class_weights == "none":
+        return None
+    labels = np.concatenate([item.labels.ravel() for item in items])
+    counts = np.bincount(labels[labels != IGNORED], minlength=classes)
+    return (counts.sum() / (classes * np.maximum(counts, 1))).astype(np.float32)
+
+
+def _evaluate(predictor: Predictor, examples: list[Example], seed: int) -> Evaluation:
+    predictions = list(predictor.predict(examples))
+    return predictor.task.evaluate(examples, predictions, predictor.labels, seed=seed)
+
+
+def _files(
+    base: Backbone, adapted: Adapted, network: Any, manifest: dict[str, Any]
+) -> dict[str, store.Content]:
+    model = adapted.head.model
+    model.config.architectures = [type(model).__name__]
+    weights = model_arrays(model) | {
+        f"{adapted.head.prefix}.{name}": array for name, array in model_arrays(network).items()
+    }
+    tokenizer = Tokenizer.from_bytes(base.tokenizer_files, base.name)
+    return {
+        "config.json": config_bytes(model),
+        "model.safetensors": store.tensor_chunks(weights, {"format": "pt"}),
+        **tokenizer.files(max_length=manifest["config"]["max_length"], token_types=base.token_types),
+        "README.md": model_card(manifest).encode(),
+    }

@@ -1,0 +1,68 @@
+"""Labelled files as examples of a task, with everything that is wrong in them said. No torch here."""
+
+import difflib
+import hashlib
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+from taesan.data import Report, read_rows
+from taesan.errors import UsageError, escape
+from taesan.tasks import TASKS
+from taesan.tasks.base import Example, Task
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Source:
+    """How files are to be read, as the user said."""
+
+    encoding: str = "utf-8"
+    columns: Mapping[str, str] = field(default_factory=dict[str, str])
+    format: str | None = None
+
+
+def read_examples(
+    path: str | Path,
+    task: Task,
+    source: Source,
+    report: Report,
+    *,
+    labels: Sequence[str] | None = None,
+    optional: Collection[str] = (),
+) -> Iterator[Example]:
+    """The examples of a file, streamed; errors and warnings go to `report`. Raises: InputMissing, UsageError."""
+    rows = read_rows(
+        path,
+        task.fields,
+        report=report,
+        encoding=source.encoding,
+        columns=source.columns,
+        format=source.format,
+        labels=labels,
+        optional=optional,
+    )
+    return (task.example(row) for row in rows)
+
+
+def find_task(name: str) -> Task:
+    """Raises: UsageError naming the nearest."""
+    return lookup(TASKS, name, "task")
+
+
+def lookup(table: Mapping[str, T], name: str, what: str) -> T:
+    """`table[name]`, or a UsageError with the nearest name."""
+    if name in table:
+        return table[name]
+    near = difflib.get_close_matches(name, table, n=1)
+    hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(table)}"
+    raise UsageError(f"there is no {what} {escape(name)}; {hint}")
+
+
+def file_record(path: str | Path) -> dict[str, object]:
+    """A file's name, size and SHA-256, as a model folder remembers its data."""
+    with Path(path).open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return {"name": Path(path).name, "bytes": Path(path).stat().st_size, "sha256": digest}

@@ -1,0 +1,43 @@
+"""`taesan show DIR`: what a model folder is, from what, with which score. No torch here."""
+
+from pathlib import Path
+from typing import Any
+
+from taesan import store
+from taesan.progress import duration
+
+
+def show(folder: str | Path) -> dict[str, Any]:
+    """The folder's manifest, every file verified. Raises: InputMissing, StorageError."""
+    opened = store.open_model(folder)
+    opened.read_all()
+    return opened.manifest
+
+
+def describe(folder: str | Path, manifest: dict[str, Any]) -> str:
+    """The manifest for a person."""
+    size = sum(record["bytes"] for record in manifest["files"].values())
+    if manifest["kind"] == "backbone":
+        lines = [f"{folder}: a backbone, {manifest['objective']}, {manifest['parameters']:,} parameters"]
+        lines += [f"  {name:<12} {value:.4f}" for name, value in manifest["scores"].items()]
+    else:
+        backbone = manifest["backbone"]
+        scratch = " (its shape alone, from random weights)" if backbone["from_scratch"] else ""
+        lines = [
+            f"{folder}: {manifest['task']} by {manifest['method']}",
+            f"  backbone     {backbone['name']}{scratch}, SHA-256 {backbone['sha256'][:16]}…",
+            f"  labels       {', '.join(manifest['labels'])}",
+            f"  rows         "
+            + ", ".join(f"{count:,} {part}" for part, count in manifest["rows"].items() if count),
+        ]
+        for part, scores in manifest["scores"].items():
+            for name, score in scores.items():
+                lines.append(f"  {part + ' ' + name:<30} {score['value']:.4f}   {score['low']:.4f} to {score['high']:.4f}")
+        lines.append(
+            f"  trained      {manifest['trained_parameters']:,} of {manifest['parameters']:,} parameters, "
+            f"{manifest['steps']:,} steps (best at {manifest['best_step']:,}), {duration(manifest['seconds'])}"
+        )
+    records = manifest["data"].items() if isinstance(manifest["data"], dict) else enumerate(manifest["data"], 1)
+    lines += [f"  data {key}: {record['name']}, SHA-256 {record['sha256'][:16]}…" for key, record in records]
+    lines.append(f"  {len(manifest['files'])} files, {size / 1e6:.1f} MB, all verified")
+    return "\n".join(lines)

@@ -1,0 +1,24 @@
+"""The page of errors names every code that reading can give."""
+
+import re
+from pathlib import Path
+
+from bad_inputs import CASES, PAIRS
+
+ROOT = Path(__file__).parents[2]
+CODE = re.compile(r'(?:Problem|Oddity|_FaultError|_QuoteError|_problem)\(\s*"([a-z-]+)"')
+
+
+def test_every_code_is_on_the_page() -> None:
+    page = (ROOT / "docs" / "errors.md").read_text("utf-8")
+    documented = {
+        code for line in page.splitlines() if line.startswith("| `") for code in re.findall("`([a-z-]+)`", line)
+    }
+    sources = "".join(path.read_text("utf-8") for path in (ROOT / "src/taesan/data").glob("*.py"))
+    codes = set(CODE.findall(sources))
+    assert codes <= documented
+    assert {case.code for case in (*CASES, *PAIRS)} - {""} <= codes
+    # All that are there and not in the catalogue are tested beside their reader.
+    assert codes - {case.code for case in (*CASES, *PAIRS)} == {
+        "changed", "class-imbalance", "labels-many", "line-ends-mixed",
+    }  # fmt: skip
