@@ -19,7 +19,7 @@ import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,6 +66,31 @@ def replace_file(path: Path, content: Content) -> None:
         write_file(temporary, content)
         os.rename(temporary, path)
         _fsync_folder(path.parent)
+
+
+@contextlib.contextmanager
+def open_replacement(path: Path) -> Iterator[BinaryIO]:
+    """A file to write to that takes its place, fsynced, when the block ends well; else the old one stands.
+
+    Raises: OutputError where it cannot be created; StorageError where the disk is full or fails.
+    """
+    temporary = path.with_name(f".{path.name}.new")
+    try:
+        file = temporary.open("wb")
+    except OSError as error:
+        raise OutputError(f"{path} cannot be created: {error.strerror}") from None
+    try:
+        with file:
+            yield file
+            with storage_errors(path):
+                file.flush()
+                os.fsync(file.fileno())
+        with storage_errors(path):
+            os.rename(temporary, path)
+            _fsync_folder(path.parent)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 def tensor_chunks(tensors: Arrays, metadata: Mapping[str, str] | None = None) -> Iterator[bytes]:

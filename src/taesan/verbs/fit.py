@@ -175,7 +175,8 @@ def _read(
         check_overlap(others[str(validation)], others[str(test)], str(validation), str(test), report)
     report.raise_for_errors()
     for warning in report.warnings:
-        say(str(warning))
+        if warning.severity == "warning":  # notes are for `check`
+            say(str(warning))
     if drop_overlap:
         dropped = set(shared_positions(rows, [example for examples in others.values() for example in examples]))
         rows = [example for position, example in enumerate(rows) if position not in dropped]

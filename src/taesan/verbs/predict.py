@@ -1,12 +1,19 @@
 """`taesan predict DIR TEXT...`: answers with probabilities."""
 
-from collections.abc import Iterable, Iterator, Sequence
+import contextlib
+import queue
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import BinaryIO
 
-from taesan.engine.infer import Predictor
+from taesan.data import Report
+from taesan.engine.infer import CHUNK_ROWS, Predictor
 from taesan.engine.load import open_predictor
 from taesan.errors import DataError, Problem, escape
+from taesan.progress import Progress
 from taesan.tasks.base import Example, Prediction
+from taesan.verbs.reading import Source, read_examples
 
 
 def predict(
@@ -20,6 +27,61 @@ def predict(
     predictor = model if isinstance(model, Predictor) else open_predictor(model, device=device)[0]
     wanted = sum(field.kind == "text" for field in predictor.task.fields)
     return predictor.predict(_example(text, number, wanted) for number, text in enumerate(texts, 1))
+
+
+def predict_file(
+    predictor: Predictor,
+    source: str | Path | BinaryIO,
+    *,
+    encoding: str = "utf-8",
+    columns: Mapping[str, str] | None = None,
+    format: str | None = None,
+    quiet: bool = True,
+) -> Iterator[Prediction]:
+    """One prediction a row of a file or a stream, in the order of the rows; labels in it are not looked at.
+
+    A file is read twice, so that a bad row is known before the first answer. A stream is answered as it comes; bad
+    rows are left out of the answers and raised at its end. Raises: DataError, InputMissing.
+    """
+    task, how, report = predictor.task, Source(encoding, columns or {}, format), Report()
+    if not isinstance(source, str | Path):
+        for examples in _as_they_come(read_examples(source, task, how, report, labelled=False)):
+            yield from predictor.predict(examples)
+        report.raise_for_errors()
+        return
+    count = sum(1 for _ in read_examples(source, task, how, report, labelled=False))
+    report.raise_for_errors()
+    with Progress("predict", total=count, enabled=not quiet) as progress:
+        for prediction in predictor.predict(read_examples(source, task, how, Report(), labelled=False)):
+            yield prediction
+            progress.advance()
+
+
+def _as_they_come(examples: Iterator[Example]) -> Iterator[list[Example]]:
+    """What a pipe has brought by now, at least one: a file piped in goes in bulk, a person is answered at once."""
+    waiting: queue.Queue[Example | BaseException | None] = queue.Queue(maxsize=CHUNK_ROWS)
+
+    def read() -> None:
+        try:
+            for example in examples:
+                waiting.put(example)
+            waiting.put(None)
+        except BaseException as error:
+            waiting.put(error)
+
+    threading.Thread(target=read, daemon=True).start()
+    while True:
+        taken = [waiting.get()]
+        with contextlib.suppress(queue.Empty):
+            while len(taken) < CHUNK_ROWS:
+                taken.append(waiting.get_nowait())
+        ready = [one for one in taken if isinstance(one, Example)]
+        if ready:
+            yield ready
+        if isinstance(taken[-1], BaseException):
+            raise taken[-1]
+        if taken[-1] is None:
+            return
 
 
 def _example(text: str | Sequence[str], number: int, wanted: int) -> Example:

@@ -2,12 +2,12 @@
 
 import difflib
 import hashlib
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, BinaryIO, TypeVar
 
-from taesan.data import Report, read_rows
+from taesan.data import Report, read_rows, read_stream
 from taesan.errors import UsageError, escape
 from taesan.tasks import TASKS
 from taesan.tasks.base import Example, Task
@@ -25,25 +25,27 @@ class Source:
 
 
 def read_examples(
-    path: str | Path,
+    path: str | Path | BinaryIO,
     task: Task,
     source: Source,
     report: Report,
     *,
     labels: Sequence[str] | None = None,
-    optional: Collection[str] = (),
+    labelled: bool = True,
 ) -> Iterator[Example]:
-    """The examples of a file, streamed; errors and warnings go to `report`. Raises: InputMissing, UsageError."""
-    rows = read_rows(
-        path,
-        task.fields,
-        report=report,
-        encoding=source.encoding,
-        columns=source.columns,
-        format=source.format,
-        labels=labels,
-        optional=optional,
-    )
+    """The examples of a file or a stream, as they are read; errors and warnings go to `report`.
+
+    With `labels`, another label is an error; not `labelled`, labels are not looked at. Raises: InputMissing,
+    UsageError.
+    """
+    fields = [field for field in task.fields if labelled or field.kind != "label"]
+    names = {field.name for field in fields}
+    columns = {name: column for name, column in source.columns.items() if labelled or name in names}
+    how: dict[str, Any] = {"encoding": source.encoding, "columns": columns, "format": source.format, "labels": labels}
+    if isinstance(path, str | Path):
+        rows = read_rows(path, fields, report=report, **how)
+    else:
+        rows = read_stream(path, "standard input", fields, report=report, **how)
     return (task.example(row) for row in rows)
 
 

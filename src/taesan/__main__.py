@@ -1,0 +1,5 @@
+import sys
+
+from taesan.cli import main
+
+sys.exit(main())

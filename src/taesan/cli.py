@@ -1,0 +1,350 @@
+"""The command line: parses and prints, nothing else. A verb is imported when it runs; `--help` loads neither torch."""
+
+import argparse
+import contextlib
+import dataclasses
+import json
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from taesan import __version__
+from taesan.config import FitConfig, LoopConfig, PretrainConfig, resolve
+from taesan.errors import DataError, StorageError, TaesanError, UsageError, escape
+
+TASKS = ("classification", "pair")
+OUR_BUG = 70
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs a command; its exit status comes back. No error that a user can cause shows a traceback."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    as_json = getattr(options, "json", False)
+    try:
+        return options.run(options) or 0
+    except TaesanError as error:
+        _print_error(error, as_json)
+        return error.exit_status
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
+    except BrokenPipeError:  # the reader of our output has gone: nothing more to say
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
+    except OSError as error:
+        _print_error(StorageError(f"{escape(error.filename or 'input or output')}: {error.strerror or error}"), as_json)
+        return StorageError.exit_status
+    except Exception as error:
+        if os.environ.get("TAESAN_DEBUG"):
+            traceback.print_exc()
+        _talk(f"taesan: this is a bug of ours: {type(error).__name__}: {escape(error, 400)}")
+        _talk("Please report it with the output of the same command under TAESAN_DEBUG=1.")
+        return OUR_BUG
+
+
+# Verbs --------------------------------------------------------------------------------------------------------------
+
+
+def _fit(options: argparse.Namespace) -> None:
+    from taesan.verbs.fit import fit
+
+    fitted = fit(
+        options.task,
+        options.train,
+        output=options.output,
+        validation=options.validation,
+        test=options.test,
+        backbone=options.backbone,
+        method=options.method,
+        from_scratch=options.from_scratch,
+        config=_settings(FitConfig, options),
+        resume=options.resume,
+        overwrite=options.overwrite,
+        drop_overlap=options.drop_overlap,
+        encoding=options.encoding,
+        columns=_columns(options),
+        quiet=options.quiet,
+    )
+    from taesan.engine.process import is_main_process
+
+    if not is_main_process():
+        return
+    parts = {"validation": fitted.validation, "test": fitted.test}
+    shown = {name: part for name, part in parts.items() if part is not None}
+    if options.json:
+        _write_json({"folder": str(fitted.folder), **{name: part.as_dict() for name, part in shown.items()}})
+        return
+    for name, part in shown.items():
+        print(f"{name}: {part.text}\n")
+    print(f"The model is in {fitted.folder}. Ask it: taesan predict {fitted.folder} {_example_arguments(options.task)}")
+
+
+def _predict(options: argparse.Namespace) -> None:
+    from taesan.engine.load import open_predictor
+    from taesan.verbs.predict import predict, predict_file
+
+    if bool(options.texts) == bool(options.input):
+        raise UsageError('name texts or a file, one of the two: taesan predict DIR "…", or --input FILE (- for stdin)')
+    predictor, _ = open_predictor(options.model, device=options.device)
+    if options.texts == ["-"] or options.input == "-":
+        predictions = predict_file(predictor, sys.stdin.buffer, **_reading(options), quiet=True)
+    elif options.input:
+        predictions = predict_file(predictor, options.input, **_reading(options), quiet=options.quiet)
+    else:
+        texts = [(text, options.hypothesis) for text in options.texts] if options.hypothesis else options.texts
+        predictions = predict(predictor, texts)
+    with _output(options.output) as out:
+        for prediction in predictions:
+            out.write(json.dumps(prediction.as_dict(), ensure_ascii=False).encode() + b"\n")
+            if options.output is None:
+                out.flush()
+    if predictor.cut:
+        _talk(f"{predictor.cut:,} texts are longer than the model reads ({predictor.options.long_text})")
+
+
+def _evaluate(options: argparse.Namespace) -> None:
+    from taesan.verbs.evaluate import evaluate
+
+    evaluation = evaluate(
+        options.model, options.file, **_reading(options), device=options.device, seed=options.seed, quiet=options.quiet
+    )
+    if options.json:
+        _write_json(evaluation.as_dict())
+    else:
+        print(evaluation.text)
+
+
+def _check(options: argparse.Namespace) -> int:
+    from taesan.verbs.check import check
+
+    checked = check(
+        options.task,
+        options.file,
+        against=options.against,
+        backbone=options.backbone,
+        max_length=options.max_length,
+        **_reading(options),
+    )
+    if options.json:
+        _write_json(checked.as_dict())
+    else:
+        print(checked)
+    return DataError.exit_status if checked.report.error_count else 0
+
+
+def _pretrain(options: argparse.Namespace) -> None:
+    from taesan.verbs.pretrain import pretrain
+
+    folder = pretrain(
+        options.objective,
+        options.texts,
+        output=options.output,
+        config=_settings(PretrainConfig, options),
+        resume=options.resume,
+        overwrite=options.overwrite,
+        encoding=options.encoding,
+        quiet=options.quiet,
+    )
+    print(f"The backbone is in {folder}. Use it: taesan fit classification TRAIN --backbone {folder} --output DIR")
+
+
+def _show(options: argparse.Namespace) -> None:
+    from taesan.verbs.show import describe, show
+
+    manifest = show(options.folder)
+    if options.json:
+        _write_json(manifest)
+    else:
+        print(describe(options.folder, manifest))
+
+
+def _demo(options: argparse.Namespace) -> None:
+    from taesan.verbs.demo import demo
+
+    demo(output=options.output, quiet=options.quiet)
+
+
+# Options ------------------------------------------------------------------------------------------------------------
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="taesan",
+        description="Transfer learning, whole: pretrain, adapt, measure, predict. Korean first.",
+        epilog="Exit status: 0; 2 usage; 65 bad data; 66 missing input; 70 our bug; 73 cannot create; 74 input or "
+        "output failed; 75 locked; 130, 143 stopped by a signal after saving a checkpoint.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"taesan {__version__}")
+    verbs = parser.add_subparsers(metavar="VERB", required=True)
+
+    verb = _verb(verbs, "fit", "learn a task from a labelled file", _fit)
+    verb.add_argument("task", metavar="TASK", help=f"{' or '.join(TASKS)}")
+    verb.add_argument("train", metavar="TRAIN", help="labelled rows: .csv, .tsv, .jsonl, also .gz")
+    verb.add_argument("--validation", metavar="FILE", help="rows to choose the checkpoint by; else held out of TRAIN")
+    verb.add_argument("--test", metavar="FILE", help="rows to measure on at the end; they choose nothing")
+    verb.add_argument("--backbone", default="taesan:bert-mini", help="taesan:bert-mini, a folder or a hub name")
+    verb.add_argument("--method", default="finetune", help="how to adapt the backbone: finetune")
+    verb.add_argument("--from-scratch", action="store_true", help="the backbone's shape with random weights")
+    verb.add_argument("--drop-overlap", action="store_true", help="leave rows out of TRAIN that are in the other files")
+    _add_output(verb)
+    _add_reading(verb)
+    _add_settings(verb, FitConfig, ("epochs", "max_length"))
+    verb.add_argument("--json", action="store_true", help="scores as JSON")
+
+    verb = _verb(verbs, "predict", "answers with probabilities, as JSON lines", _predict)
+    verb.add_argument("model", metavar="DIR", help="a model folder")
+    verb.add_argument("texts", metavar="TEXT", nargs="*", help="texts to answer; - reads lines from stdin")
+    verb.add_argument("--input", metavar="FILE", help="rows to answer, in a file; - reads stdin")
+    verb.add_argument("--hypothesis", metavar="TEXT", help="the second sentence, for pair")
+    verb.add_argument("--output", metavar="FILE", help="where the answers go; else to stdout")
+    verb.add_argument("--device", default="cpu", help="where to compute: cpu, cuda, mps")
+    _add_reading(verb, formats=True)
+
+    verb = _verb(verbs, "evaluate", "metrics with intervals on labelled rows", _evaluate)
+    verb.add_argument("model", metavar="DIR", help="a model folder")
+    verb.add_argument("file", metavar="FILE", help="labelled rows")
+    verb.add_argument("--json", action="store_true", help="as JSON")
+    verb.add_argument("--seed", type=int, default=42, help="seed of the bootstrap (42)")
+    verb.add_argument("--device", default="cpu", help="where to compute: cpu, cuda, mps")
+    _add_reading(verb, formats=True)
+
+    verb = _verb(verbs, "check", "everything wrong, or worth knowing, in a labelled file", _check)
+    verb.add_argument("task", metavar="TASK", help=f"{' or '.join(TASKS)}")
+    verb.add_argument("file", metavar="FILE", help="labelled rows")
+    verb.add_argument("--against", metavar="FILE", help="the training file that these rows must not be in")
+    verb.add_argument("--backbone", default="taesan:bert-mini", help="whose tokens and limit to count by")
+    verb.add_argument("--max-length", type=int, default=0, help="longest input in tokens; 0: the backbone's limit")
+    verb.add_argument("--json", action="store_true", help="as JSON")
+    _add_reading(verb, formats=True)
+
+    verb = _verb(verbs, "pretrain", "a backbone from raw text", _pretrain)
+    verb.add_argument("objective", choices=("masked",), help="masked: fill in the blank")
+    verb.add_argument("texts", metavar="TEXT", nargs="+", help="files of raw text, a document a line; also .gz, .xz")
+    _add_output(verb)
+    verb.add_argument("--encoding", default="utf-8", help="encoding of the files (utf-8)")
+    _add_settings(verb, PretrainConfig, ())
+
+    verb = _verb(verbs, "show", "what a model folder is, from what, with which score", _show)
+    verb.add_argument("folder", metavar="DIR", help="a model folder")
+    verb.add_argument("--json", action="store_true", help="as JSON")
+
+    verb = _verb(verbs, "demo", "a first look: two minutes, offline", _demo)
+    verb.add_argument("--output", metavar="DIR", help="keep the models here; else they are thrown away")
+    return parser
+
+
+def _verb(verbs: Any, name: str, help: str, run: Any) -> argparse.ArgumentParser:
+    parser = verbs.add_parser(name, help=help, description=f"{help[0].upper()}{help[1:]}.", allow_abbrev=False)
+    parser.set_defaults(run=run)
+    parser.add_argument("--quiet", action="store_true", help="no progress")
+    return parser
+
+
+def _add_output(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--output", metavar="DIR", required=True, help="the folder to make")
+    parser.add_argument("--resume", action="store_true", help="go on from the newest checkpoint in DIR")
+    parser.add_argument("--overwrite", action="store_true", help="replace what stands in DIR, once the new one is done")
+
+
+def _add_reading(parser: argparse.ArgumentParser, *, formats: bool = False) -> None:
+    parser.add_argument("--encoding", default="utf-8", help="encoding of the files (utf-8)")
+    parser.add_argument(
+        "--column", metavar="FIELD=NAME", action="append", default=[], help="which column is text, label, premise, …"
+    )
+    if formats:
+        parser.add_argument("--format", choices=("csv", "tsv", "jsonl", "text"), help="format, where the name misleads")
+
+
+def _add_settings(parser: argparse.ArgumentParser, kind: type[LoopConfig], extra: tuple[str, ...]) -> None:
+    """Flags for the common settings; `--set` for all of them, which the help lists."""
+    fields = {field.name: field for field in dataclasses.fields(kind)}
+    for name in ("seed", "learning_rate", "batch_tokens", "device", "precision", *extra):
+        field = fields[name]
+        parser.add_argument(f"--{name.replace('_', '-')}", metavar="X", help=_help(field), dest=f"setting_{name}")
+    parser.add_argument("--config", metavar="FILE", help="settings in TOML")
+    parser.add_argument("--set", metavar="KEY=VALUE", action="append", default=[], help="any setting; see below")
+    width = max(map(len, fields))
+    settings = "\n".join(f"  {name:<{width}}  {_help(field)}" for name, field in fields.items())
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = f"settings, for --config and --set:\n{settings}"
+
+
+def _help(field: dataclasses.Field[Any]) -> str:
+    choices = field.metadata["choices"]
+    given = f" ({', '.join(choices)}; default {field.default})" if choices else f" (default {field.default})"
+    return field.metadata["help"] + given
+
+
+def _settings(kind: type[Any], options: argparse.Namespace) -> Any:
+    values: dict[str, Any] = {}
+    for pair in options.set:
+        key, separator, value = pair.partition("=")
+        if not separator:
+            raise UsageError(f"--set {escape(pair)}: expected KEY=VALUE")
+        values[key.strip().replace("-", "_")] = value.strip()
+    for name, value in vars(options).items():
+        if name.startswith("setting_") and value is not None:
+            values[name.removeprefix("setting_")] = value
+    return resolve(kind, file=options.config, values=values)
+
+
+def _columns(options: argparse.Namespace) -> dict[str, str]:
+    columns: dict[str, str] = {}
+    for pair in options.column:
+        field, separator, name = pair.partition("=")
+        if not separator or not name:
+            raise UsageError(f"--column {escape(pair)}: expected FIELD=NAME, as in --column text=review")
+        columns[field] = name
+    return columns
+
+
+def _reading(options: argparse.Namespace) -> dict[str, Any]:
+    return {"encoding": options.encoding, "columns": _columns(options), "format": options.format}
+
+
+# Printing -----------------------------------------------------------------------------------------------------------
+
+
+def _talk(line: str) -> None:
+    sys.stderr.write(line.encode(errors="backslashreplace").decode() + "\n")
+
+
+def _write_json(value: Any) -> None:
+    print(json.dumps(value, ensure_ascii=False, indent=1))
+
+
+def _print_error(error: TaesanError, as_json: bool) -> None:
+    if as_json:
+        content: dict[str, Any] = {"error": type(error).__name__, "exit_status": error.exit_status}
+        if isinstance(error, DataError):
+            content |= {"error_count": error.total, "errors": [problem.as_dict() for problem in error.problems]}
+        else:
+            content["message"] = str(error)
+        _write_json(content)
+    else:
+        _talk(str(error) if isinstance(error, DataError) else f"taesan: {error}")
+
+
+@contextlib.contextmanager
+def _output(path: str | None) -> Iterator[BinaryIO]:
+    """Standard output, or a file that appears when it is whole."""
+    if path is None:
+        yield sys.stdout.buffer
+        return
+    from taesan.store import open_replacement
+
+    with open_replacement(Path(path)) as file:
+        yield file
+
+
+def _example_arguments(task: str) -> str:
+    return '"첫 문장" --hypothesis "둘째 문장"' if task == "pair" else '"…"'
+
+
+if __name__ == "__main__":
+    sys.exit(main())
