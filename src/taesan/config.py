@@ -6,7 +6,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from taesan.errors import InputMissing, UsageError
 
@@ -110,7 +110,7 @@ def resolve(kind: type[Settings], *, file: str | Path | None = None, values: Map
 
 def _checked(item: dataclasses.Field[Any], value: Any) -> Any:
     """`value` as the field's type; text (from a flag) is read, anything else must already be of the type."""
-    wanted: type = type(item.default)
+    wanted = cast(type[Any], type(item.default))
     if isinstance(value, str) and wanted is not str:
         try:
             value = wanted(value.replace("_", "")) if wanted is not bool else {"true": True, "false": False}[value]
@@ -124,11 +124,11 @@ def _checked(item: dataclasses.Field[Any], value: Any) -> Any:
     if choices and value not in choices:
         raise UsageError(f"{item.name} is {value!r}; expected one of {', '.join(choices)}")
     minimum: float | None = item.metadata["minimum"]
-    if minimum is not None and not value >= minimum:  # `not >=` so that nan is refused too
+    if isinstance(value, int | float) and minimum is not None and not value >= minimum:  # `not >=` so that nan is refused too
         raise UsageError(f"{item.name} is {value}; expected at least {minimum}")
     if wanted is float and value == float("inf"):
         raise UsageError(f"{item.name} is {value}; expected a finite number")
     return value
 
 
-_TYPE_NAMES: dict[type, str] = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
+_TYPE_NAMES: dict[type[Any], str] = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}

@@ -2,7 +2,8 @@
 
 A folder is staged beside its place (`.NAME.new`), every file written and fsynced, its manifest (sizes and SHA-256 of
 all files, and of itself) last; then what stood there is renamed away (`.NAME.gone`), the new folder in, and the other
-removed. A model that a run is about to replace is set aside (`.NAME.old`) and answers until the run has finished.
+removed. A model that a run is about to replace is set aside (`.NAME.old`) and answers until the run has finished; what
+is only to be removed is renamed first (`.NAME.dropped`), so that its half is never taken for a whole.
 Whatever stops this, the next reader finds the old model or the new one. What is loaded has been verified, byte for
 byte, in the same read.
 """
@@ -117,7 +118,7 @@ def save_folder(
 ) -> None:
     """Makes `folder` hold exactly `files` and the manifest, in one step; what was there before is replaced.
 
-    Raises: StorageError where the disk is full or fails; the old folder then still stands.
+    Raises: StorageError where the disk is full or fails; the next reader then finds the old folder or the new one.
     """
     staging, gone = _beside(folder, "new"), _beside(folder, "gone")
     with storage_errors(folder):
@@ -147,7 +148,7 @@ def set_aside(folder: Path) -> None:
 
     Raises: OutputError where the folder was not made by taesan; StorageError.
     """
-    if not any((folder / name).exists() for name in (MANIFEST, RUN_FILE)):
+    if not _made_by_taesan(folder):
         raise OutputError(f"{folder} was not made by taesan, so --overwrite leaves it alone. Choose another --output.")
     with storage_errors(folder):
         if (folder / MANIFEST).exists():
@@ -159,27 +160,28 @@ def set_aside(folder: Path) -> None:
 
 def recover(folder: Path) -> None:
     """Finishes or takes back a replacement that was stopped half way. The caller holds the folder's lock."""
-    staging, gone, old = (_beside(folder, ending) for ending in ("new", "gone", "old"))
+    staging, gone, old, dropped = (_beside(folder, ending) for ending in ("new", "gone", "old", "dropped"))
     with storage_errors(folder):
         if not folder.exists():
             if staging.exists() and _is_whole(staging):
                 os.rename(staging, folder)
             elif gone.exists():
                 os.rename(gone, folder)
-        _remove(staging)
-        _remove(gone)
+        for left in (staging, gone, dropped):
+            _remove(left)
+        (folder / f".{RUN_FILE}.new").unlink(missing_ok=True)
         if (folder / MANIFEST).exists():
             _remove(old)
 
 
 def remove_folder(folder: Path) -> None:
     """Removes a folder so that no half of it can be taken for a whole: renamed first. Raises: StorageError."""
-    gone = _beside(folder, "gone")
+    dropped = _beside(folder, "dropped")
     with storage_errors(folder):
-        _remove(gone)
+        _remove(dropped)
         if folder.exists():
-            os.rename(folder, gone)
-            _remove(gone)
+            os.rename(folder, dropped)
+            _remove(dropped)
 
 
 # Reading ------------------------------------------------------------------------------------------------------------
@@ -240,7 +242,7 @@ def open_model(path: str | Path) -> Folder:
 
     Raises: InputMissing, StorageError, LockedError.
     """
-    folder = Path(path)
+    folder = Path(os.path.realpath(path))
     if not folder.exists() and any(_beside(folder, ending).exists() for ending in ("new", "gone")):
         with Lock(folder):
             recover(folder)
@@ -283,8 +285,9 @@ class Lock:
         except OSError as error:
             raise OutputError(f"{self.folder} cannot be created: {error.strerror}") from None
         holder = f"process {os.getpid()} on {socket.gethostname()} since {time.strftime('%Y-%m-%d %H:%M:%S')}"
-        os.ftruncate(self._descriptor, 0)
-        os.pwrite(self._descriptor, f"{holder}: {' '.join(sys.argv)[:500]}".encode(errors="replace"), 0)
+        with contextlib.suppress(OSError):  # the disk may be full; the lock holds without a name
+            os.ftruncate(self._descriptor, 0)
+            os.pwrite(self._descriptor, f"{holder}: {' '.join(sys.argv)[:500]}".encode(errors="replace"), 0)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -321,6 +324,13 @@ def _unsealed(content: bytes, path: Path) -> dict[str, Any]:
     raise StorageError(
         f"{path} is damaged or was changed: it does not match its own SHA-256. Copy the folder again or make it again."
     )
+
+
+def _made_by_taesan(folder: Path) -> bool:
+    """Whether it is a model or a run of ours. Other programs have a run.json too; ours says which verb began it."""
+    with contextlib.suppress(OSError):
+        return (folder / MANIFEST).exists() or b'"verb": ' in (folder / RUN_FILE).read_bytes()
+    return False
 
 
 def _is_whole(folder: Path) -> bool:

@@ -1,7 +1,7 @@
 """Batches of like length within a budget of tokens. Any step can be asked for at any time, so a run can resume."""
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,7 +49,7 @@ def _cut(rows: NDArray[np.int64], lengths: NDArray[np.int32], budget_tokens: int
     return batches
 
 
-def pad(arrays: Sequence[NDArray[np.int32]], value: int, length: int | None = None) -> NDArray[np.int64]:
+def pad(arrays: Sequence[NDArray[Any]], value: int, length: int | None = None) -> NDArray[np.int64]:
     """Rows of one length, filled up on the right with `value`. (B, T)"""
     width = max(len(array) for array in arrays) if length is None else length
     out = np.full((len(arrays), width), value, dtype=np.int64)

@@ -1,6 +1,8 @@
-"""Checkpoints of a run: `DIR/checkpoints/step-N/`, whole or not there, the newest that verifies is the one to resume."""
+"""Checkpoints of a run: `DIR/checkpoints/step-N/`, whole or not there; the newest that verifies is resumed."""
 
+import hashlib
 import json
+import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -23,6 +25,7 @@ class State:
     step: int = 0
     seconds: float = 0.0
     log_bytes: int = 0
+    log_sha256: str = ""
     best_score: float | None = None
     best_step: int = 0
     validations_without_gain: int = 0
@@ -36,13 +39,19 @@ Tensors = dict[str, NDArray[Any]]
 def save(run: Path, state: State, tensors: dict[str, Tensors]) -> None:
     """Writes a checkpoint (`tensors` by file: model, optimizer, best), then removes all but the last two.
 
+    What stopped processes left goes too, and later checkpoints that were passed over because they are damaged.
+
     Raises: StorageError.
     """
     folder = run / "checkpoints" / f"step-{state.step}"
-    files: dict[str, store.Content] = {f"{name}.safetensors": store.tensor_chunks(part) for name, part in tensors.items()}
+    files: dict[str, store.Content] = {
+        f"{name}.safetensors": store.tensor_chunks(part) for name, part in tensors.items()
+    }
     store.save_folder(folder, files, {"state": asdict(state)}, manifest_name=store.CHECKPOINT_MANIFEST)
-    for step in _steps(run)[KEPT:]:
-        store.remove_folder(run / "checkpoints" / f"step-{step}")
+    kept = [f"step-{step}" for step in _steps(run) if step <= state.step][:KEPT]
+    for path in list(folder.parent.iterdir()):
+        if path.is_dir() and path.name not in kept:
+            store.remove_folder(path)
 
 
 def newest(run: Path, say: Callable[[str], None]) -> tuple[State, dict[str, Tensors]] | None:
@@ -68,18 +77,28 @@ def _steps(run: Path) -> list[int]:
 class Log:
     """`DIR/log.jsonl`, a line an event, cut back to its length at the checkpoint that a run resumes from."""
 
-    def __init__(self, path: Path, *, keep_bytes: int):
+    def __init__(self, path: Path, state: State, say: Callable[[str], None]):
         self._path = path
         with store.storage_errors(path), path.open("ab") as file:
-            file.truncate(min(keep_bytes, file.tell()))
-        self.bytes = path.stat().st_size
+            file.truncate(min(state.log_bytes, file.tell()))
+            kept = path.read_bytes()
+        self._bytes, self._digest = len(kept), hashlib.sha256(kept)
+        if state.log_sha256 not in ("", self._digest.hexdigest()):
+            say(f"{path} is damaged or was changed; the model does not depend on it, and the run goes on")
 
     def write(self, **event: Any) -> None:
         """Adds one line. Raises: StorageError."""
         line = (json.dumps(event, ensure_ascii=False, default=_plain) + "\n").encode()
         with store.storage_errors(self._path), self._path.open("ab") as file:
             file.write(line)
-        self.bytes += len(line)
+        self._bytes += len(line)
+        self._digest.update(line)
+
+    def sync(self, state: State) -> None:
+        """Brings all lines to the disk and notes them in `state`. Raises: StorageError."""
+        with store.storage_errors(self._path), self._path.open("ab") as file:
+            os.fsync(file.fileno())
+        state.log_bytes, state.log_sha256 = self._bytes, self._digest.hexdigest()
 
 
 def _plain(value: Any) -> Any:

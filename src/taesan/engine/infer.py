@@ -4,20 +4,21 @@ Every item goes into the bucket of its own length, and a bucket's batches always
 empty rows: then no matrix product changes its size, and no sum its order, with the company an item is in.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from taesan.tasks.base import EncodeOptions, Encoded, Example, Item, Logits, Prediction, Task
+from taesan.tasks.base import EncodeOptions, Example, Item, Logits, Prediction, Task
 from taesan.text.tokenizer import Tokenizer
 
 BATCH_TOKENS = 512  # measured: free in bulk, and a lone item pays for no more than this
 CHUNK_ROWS = 2048
 LENGTHS = (16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048, 3072, 4096, 6144, 8192)
 Arrays = dict[str, NDArray[np.int64]]
+Advance = Callable[[int], object]  # is told how many items are done
 T = TypeVar("T")
 
 
@@ -44,7 +45,9 @@ def bucket(length: int, max_length: int) -> tuple[int, int]:
     return size, max(1, BATCH_TOKENS // size)
 
 
-def run_items(session: Session, items: list[Item], *, max_length: int, pad_id: int) -> list[Logits]:
+def run_items(
+    session: Session, items: list[Item], *, max_length: int, pad_id: int, advance: Advance | None = None
+) -> list[Logits]:
     """Every item's output, in the order of the items; where it is a row a token (T, C), padding is cut off."""
     groups: dict[tuple[int, int], list[int]] = {}
     for index, item in enumerate(items):
@@ -55,6 +58,8 @@ def run_items(session: Session, items: list[Item], *, max_length: int, pad_id: i
         for start in range(0, len(members), rows):
             part = members[start : start + rows]
             result = session.run(_batch([items[i] for i in part], length, rows, pad_id))
+            if advance is not None:
+                advance(len(part))
             for index, row in zip(part, result, strict=False):
                 outputs[index] = row[: len(items[index].input_ids)].copy() if row.ndim == 2 else np.array(row)
     return outputs
@@ -86,20 +91,16 @@ class Predictor:
         self.task, self.session, self.tokenizer, self.labels, self.options = task, session, tokenizer, labels, options
         self.cut = 0  # how many examples were longer than the model
 
-    def predict(self, examples: Iterable[Example], *, chunk_rows: int = CHUNK_ROWS) -> Iterator[Prediction]:
-        for chunk in chunks(examples, chunk_rows):
+    def predict(self, examples: Iterable[Example], *, advance: Advance | None = None) -> Iterator[Prediction]:
+        """One prediction an example; `advance` is told of items (windows) as they are done."""
+        for chunk in chunks(examples, CHUNK_ROWS):
             encoded = self.task.encode(chunk, self.tokenizer, self.labels, self.options)
-            yield from self.predict_encoded(chunk, encoded)
-
-    def predict_encoded(self, examples: list[Example], encoded: list[Encoded]) -> Iterator[Prediction]:
-        """The same where the examples have been encoded already."""
-        items = [item for one in encoded for item in one.items]
-        outputs = iter(
-            run_items(self.session, items, max_length=self.options.max_length, pad_id=self.tokenizer.pad_id)
-        )
-        for example, one in zip(examples, encoded, strict=True):
-            self.cut += one.cut
-            yield self.task.decode(example, one, list(islice(outputs, len(one.items))), self.labels)
+            items = [item for one in encoded for item in one.items]
+            pad_id, max_length = self.tokenizer.pad_id, self.options.max_length
+            outputs = iter(run_items(self.session, items, max_length=max_length, pad_id=pad_id, advance=advance))
+            for example, one in zip(chunk, encoded, strict=True):
+                self.cut += one.cut
+                yield self.task.decode(example, one, list(islice(outputs, len(one.items))), self.labels)
 
 
 def chunks(source: Iterable[T], size: int) -> Iterator[list[T]]:
@@ -107,5 +108,3 @@ def chunks(source: Iterable[T], size: int) -> Iterator[list[T]]:
     iterator = iter(source)
     while chunk := list(islice(iterator, size)):
         yield chunk
-
-

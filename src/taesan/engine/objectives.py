@@ -16,7 +16,11 @@ IGNORED = -100
 
 
 def mask(
-    ids: NDArray[np.int64], maskable: NDArray[np.bool_], tokenizer: Tokenizer, fraction: float, random: np.random.Generator
+    ids: NDArray[np.int64],
+    maskable: NDArray[np.bool_],
+    tokenizer: Tokenizer,
+    fraction: float,
+    random: np.random.Generator,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Inputs with `fraction` of the maskable tokens hidden, and labels that are -100 elsewhere. (B, T) both.
 
@@ -24,6 +28,8 @@ def mask(
     a maskable token has at least one.
     """
     noise = np.where(maskable, random.random(ids.shape), 2.0)
+    if tokenizer.mask_id is None:
+        raise TypeError("the tokenizer has no mask token")
     chosen = noise < fraction
     lowest = noise.argmin(axis=1)
     rows = np.flatnonzero(maskable.any(axis=1) & ~chosen.any(axis=1))

@@ -40,7 +40,8 @@ class Process:
         if self.count == 1:
             return value
         tensor = torch.tensor(value, dtype=torch.float64, device=self.device)
-        return float(self.accelerator.reduce(tensor, reduction="sum"))
+        torch.distributed.all_reduce(tensor)
+        return float(tensor)
 
     def share(self, value: T) -> T:
         """The main process's value, in every process."""

@@ -1,6 +1,7 @@
 """A run in its output folder: locked, begun, resumed, finished."""
 
 import json
+import os
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any
 
 from taesan import store
 from taesan.engine.process import Process
-from taesan.errors import OutputError, UsageError, escape
+from taesan.errors import OutputError, StorageError, UsageError, escape
 
 
 class Run:
@@ -18,17 +19,27 @@ class Run:
     """
 
     def __init__(
-        self, folder: Path, identity: Mapping[str, Any], process: Process, *, resume: bool = False, overwrite: bool = False
+        self,
+        folder: Path,
+        identity: Mapping[str, Any],
+        process: Process,
+        *,
+        resume: bool = False,
+        overwrite: bool = False,
     ):
         if resume and overwrite:
             raise UsageError("--resume and --overwrite exclude each other: go on with the old run, or begin anew")
-        self.path, self._identity, self._process = folder, dict(identity), process
+        # A link is followed: what is replaced is the folder itself. Gradients are summed in another order by more
+        # processes, so their number is part of what the result depends on.
+        self.path, self._process = Path(os.path.realpath(folder)), process
+        self._identity = {**identity, "processes": process.count} if process.count > 1 else dict(identity)
         self._resume, self._overwrite = resume, overwrite
         self._stack = ExitStack()
 
     def __enter__(self) -> "Run":
         """Raises: LockedError, OutputError where the folder holds something, UsageError where it is another run's."""
         if self._process.is_main:
+            self._check_place()
             self._stack.enter_context(store.Lock(self.path))
             try:
                 store.recover(self.path)
@@ -49,13 +60,16 @@ class Run:
 
     def _begin(self) -> None:
         record = self.path / store.RUN_FILE
-        if self._resume:
-            if (self.path / store.MANIFEST).exists():
-                raise OutputError(f"{self.path} is finished already; there is nothing to resume")
-            if record.exists():
-                self._compare(json.loads(record.read_bytes()))
-                return
-        elif self.path.exists() and any(self.path.iterdir()):
+        content = (json.dumps(self._identity, ensure_ascii=False, indent=1) + "\n").encode()
+        if self._resume and (self.path / store.MANIFEST).exists():
+            raise OutputError(f"{self.path} is finished already; there is nothing to resume")
+        if self._resume and record.exists():
+            if record.read_bytes() != content:
+                self._refuse(record, content)
+            return
+        if self.path.exists() and any(self.path.iterdir()):
+            if self._resume:
+                raise OutputError(f"{self.path} is not empty and holds no run to resume. Choose another --output.")
             if not self._overwrite:
                 raise OutputError(
                     f"{self.path} is not empty. Go on with what it holds by --resume, replace it by --overwrite, "
@@ -64,20 +78,34 @@ class Run:
             store.set_aside(self.path)
         with store.storage_errors(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
-        store.replace_file(record, (json.dumps(self._identity, ensure_ascii=False, indent=1) + "\n").encode())
+        store.replace_file(record, content)
 
-    def _compare(self, recorded: Any) -> None:
-        old, new = _flat(recorded), _flat(json.loads(json.dumps(self._identity)))
+    def _check_place(self) -> None:
+        if self.path.exists() and not self.path.is_dir():
+            raise OutputError(f"{self.path} is a file; --output takes a folder")
+        if os.path.ismount(self.path):
+            raise OutputError(
+                f"{self.path} is a mount point, and cannot be replaced in one step. Choose a folder in it: "
+                f"--output {self.path / 'model'}"
+            )
+
+    def _refuse(self, record: Path, content: bytes) -> None:
+        """Says how the recorded run differs from this one; damage that makes no difference to either is said too."""
+        try:
+            old, new = _flat(json.loads(record.read_bytes())), _flat(json.loads(content))
+        except (ValueError, RecursionError):
+            old = new = {}
         differences = [
             f"{key}: {escape(old.get(key))}, now {escape(new.get(key))}"
             for key in sorted(set(old) | set(new))
             if old.get(key) != new.get(key)
         ]
-        if differences:
-            raise UsageError(
-                f"{self.path} was begun with other settings or data, so it cannot be resumed: "
-                f"{'; '.join(differences[:5])}. Repeat the first command, or begin anew with --overwrite."
-            )
+        if not differences:
+            raise StorageError(f"{record} is damaged or was changed. Begin anew with --overwrite.")
+        raise UsageError(
+            f"{self.path} was begun with other settings or data, so it cannot be resumed: "
+            f"{'; '.join(differences[:5])}. Repeat the first command, or begin anew with --overwrite."
+        )
 
 
 def _flat(value: Any, prefix: str = "") -> dict[str, Any]:

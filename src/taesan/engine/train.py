@@ -70,10 +70,12 @@ def train(
         best = tensors.get("best")
     wrapped, prepared = process.accelerator.prepare(model, optimizer)
     _restore_scaler(process, state)
-    log = Log(run / "log.jsonl", keep_bytes=state.log_bytes) if process.is_main else None
+    log = Log(run / "log.jsonl", state, lambda line: print_line(line, process)) if process.is_main else None
     begun = saved = time.monotonic()
     earlier_seconds = state.seconds
-    progress = Progress(title, total=batches.steps, unit="steps", start=state.step, enabled=process.is_main and not quiet)
+    progress = Progress(
+        title, total=batches.steps, unit="steps", start=state.step, enabled=process.is_main and not quiet
+    )
     with progress, _signals() as stop_signal:
         while state.step < batches.steps and not state.stopped_early:
             _seed(config.seed, state.step, process.rank)
@@ -112,7 +114,7 @@ def train(
             stopped = process.share(stop_signal())
             if stopped or process.share(_due(config, state.step, time.monotonic() - saved)):
                 if log:
-                    state.log_bytes = log.bytes
+                    log.sync(state)
                     _save(run, process.unwrap(wrapped), prepared, best, state, process)
                 process.wait()
                 saved = time.monotonic()
@@ -223,9 +225,7 @@ def _load(model: nn.Module, tensors: Tensors) -> None:
             parameters[name].copy_(torch.from_numpy(array))
 
 
-def _save(
-    run: Path, model: nn.Module, prepared: Any, best: Tensors | None, state: State, process: Process
-) -> None:
+def _save(run: Path, model: nn.Module, prepared: Any, best: Tensors | None, state: State, process: Process) -> None:
     optimizer: torch.optim.Optimizer = prepared.optimizer
     moments: Tensors = {}
     for name, parameter in model.named_parameters():

@@ -1,6 +1,6 @@
 """What a method is: how a backbone is adapted. It never knows which task it serves."""
 
-from typing import Literal, Protocol
+from typing import Literal, Protocol, cast
 
 import torch
 from torch import nn
@@ -47,5 +47,6 @@ class Adapted(nn.Module):
 
 def adapt(method: Method, model: PreTrainedModel) -> Adapted:
     """`model` of transformers, taken apart into its adapted backbone and its head."""
-    encoder = method.adapt(model.base_model)
-    return Adapted(encoder, Head(model))
+    backbone = cast(PreTrainedModel, model.base_model)
+    head = Head(model)  # first: what is the head's is no longer the backbone's when a method freezes that
+    return Adapted(method.adapt(backbone), head)

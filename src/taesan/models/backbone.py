@@ -1,5 +1,6 @@
 """Backbones: a folder, a hub name or an embedded one, opened with the model classes of transformers."""
 
+import contextlib
 import hashlib
 import json
 import logging
@@ -14,12 +15,13 @@ import numpy as np
 import torch
 import transformers
 from numpy.typing import NDArray
+from tokenizers import Tokenizer as Backend
 from transformers import AutoConfig, AutoTokenizer, PreTrainedModel
 
 from taesan.errors import InputMissing, StorageError, UsageError, escape
 from taesan.models.locate import locate
 from taesan.text.tokenizer import FILES as TOKENIZER_FILES
-from taesan.text.tokenizer import Tokenizer
+from taesan.text.tokenizer import SPECIAL_NAMES, Tokenizer
 
 HeadKind = Literal["sequence", "token", "span", "language_model"]
 HEAD_CLASSES = {
@@ -46,7 +48,9 @@ class Backbone:
         try:
             content = json.loads((self.path / "config.json").read_bytes())
         except FileNotFoundError:
-            raise InputMissing(f"{self.path} has no config.json; expected a folder that transformers can open") from None
+            raise InputMissing(
+                f"{self.path} has no config.json; expected a folder that transformers can open"
+            ) from None
         except (ValueError, RecursionError) as error:
             raise StorageError(f"{self.path / 'config.json'} is not JSON: {error}") from None
         kind = content.get("model_type") if isinstance(content, dict) else None
@@ -76,7 +80,7 @@ class Backbone:
         contents = {name: (self.path / name).read_bytes() for name in TOKENIZER_FILES if (self.path / name).exists()}
         if TOKENIZER_FILES[0] not in contents:
             contents |= self._converted_tokenizer()
-        return contents
+        return self._with_names(contents)
 
     @cached_property
     def tokenizer(self) -> Tokenizer:
@@ -136,7 +140,11 @@ class Backbone:
                 )
         except (OSError, ValueError, RuntimeError, KeyError) as error:
             raise StorageError(f"the backbone {self.name} cannot be loaded: {error}") from None
-        own = [key for key in info["missing_keys"] if key.startswith(f"{model.base_model_prefix}.") and ".pooler." not in key]
+        own = [
+            key
+            for key in info["missing_keys"]
+            if key.startswith(f"{model.base_model_prefix}.") and ".pooler." not in key
+        ]
         if own or info.get("mismatched_keys"):
             raise StorageError(
                 f"the weights of {self.name} are not whole: {escape(own[0] if own else info['mismatched_keys'][0])} "
@@ -154,6 +162,25 @@ class Backbone:
                 )
             raise InputMissing(f"{self.path} has no model.safetensors")
         return paths
+
+    def _with_names(self, contents: dict[str, bytes]) -> dict[str, bytes]:
+        """The same, naming the control tokens: the files of GPT-2 and of BERT on the hub leave that to a class."""
+        try:
+            given = json.loads(contents.get(TOKENIZER_FILES[1], b"{}"))
+            backend = Backend.from_buffer(contents[TOKENIZER_FILES[0]])
+        except Exception:  # tokenizers raises bare Exception; `Tokenizer` says what is wrong
+            return contents
+        if any(given.get(name) for name in SPECIAL_NAMES):
+            return contents
+        named: dict[str, str] = {}
+        with contextlib.suppress(Exception):  # a stranger's class may be missing or fail: then the config's ids remain
+            named |= AutoTokenizer.from_pretrained(self.path, trust_remote_code=False).special_tokens_map
+        for name in ("bos_token", "eos_token", "pad_token"):
+            number = getattr(self.config, f"{name}_id", None)
+            token = backend.id_to_token(number) if isinstance(number, int) else None
+            if token is not None:
+                named[name] = token
+        return contents | {TOKENIZER_FILES[1]: json.dumps(given | named).encode()}
 
     def _converted_tokenizer(self) -> dict[str, bytes]:
         try:

@@ -49,13 +49,24 @@ class Head(nn.Module):
 
 
 class _Given(nn.Module):
-    """Stands where the backbone stood: the pooler is kept, the hidden states are handed in."""
+    """Stands where the backbone stood: the hidden states are handed in, and the pooler is taken over.
+
+    Masked language models come without a pooler, so it is new and must learn: also where the backbone is frozen.
+    """
 
     def __init__(self, backbone: nn.Module):
         super().__init__()
-        self.pooler = getattr(backbone, "pooler", None)
+        self.pooler: nn.Module | None = getattr(backbone, "pooler", None)
+        # ALBERT's and BigBird's is a bare projection of the first state; its activation stands beside it.
+        self._activation = getattr(backbone, "pooler_activation", None) or getattr(backbone, "activation", None)
+        if self.pooler is not None:
+            backbone.pooler = nn.Identity()
         self.hidden: torch.Tensor | None = None
 
     def forward(self, *_: Any, **__: Any) -> Output:
-        pooled = self.pooler(self.hidden) if self.pooler is not None else None
-        return Output(last_hidden_state=self.hidden, pooler_output=pooled)
+        hidden, pooled = self.hidden, None
+        if isinstance(self.pooler, nn.Linear) and hidden is not None and self._activation is not None:
+            pooled = self._activation(self.pooler(hidden[:, 0]))
+        elif self.pooler is not None:
+            pooled = self.pooler(hidden)
+        return Output(last_hidden_state=hidden, pooler_output=pooled)

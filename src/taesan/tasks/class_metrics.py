@@ -53,13 +53,15 @@ def evaluate_classes(
 
 def confusion(truth: NDArray[np.int64], predicted: NDArray[np.int64], classes: int) -> Counts:
     """(C, C) counts: truth down, prediction across."""
-    return np.bincount(truth * classes + predicted, minlength=classes**2).reshape(classes, classes).astype(np.float64)
+    counts = np.bincount(truth * classes + predicted, minlength=classes**2)
+    return counts.reshape(classes, classes).astype(np.float64)
 
 
 def accuracy(matrix: Counts) -> Counts:
     """(…, C, C) to (…)."""
     total = matrix.sum(axis=(-1, -2))
-    return np.trace(matrix, axis1=-2, axis2=-1) / np.maximum(total, 1)
+    hits = np.einsum("...ii->...", matrix).astype(np.float64)
+    return hits / np.maximum(total, 1.0)
 
 
 def precision_recall_f1(matrix: Counts) -> tuple[Counts, Counts, Counts]:
@@ -135,13 +137,17 @@ def _text(
         row = per_class[label]
         f1 = row["f1"]
         lines.append(
-            f"{ljust(label, width)}  {row['precision']['value']:9.4f}  {row['recall']['value']:6.4f}  {f1['value']:6.4f}"
-            f"   {f1['low']:.4f} to {f1['high']:.4f}  {row['rows']:7,}"
+            f"{ljust(label, width)}  {row['precision']['value']:9.4f}  {row['recall']['value']:6.4f}  "
+            f"{f1['value']:6.4f}   {f1['low']:.4f} to {f1['high']:.4f}  {row['rows']:7,}"
         )
     shown = labels if len(labels) <= 12 else ()
     if shown:
         columns = [max(6, display_width(label)) for label in shown]
-        lines += ["", f"{ljust('true, predicted:', width)}  " + "  ".join(rjust(x, w) for x, w in zip(shown, columns, strict=True))]
+        lines += [
+            "",
+            f"{ljust('true, predicted:', width)}  "
+            + "  ".join(rjust(x, w) for x, w in zip(shown, columns, strict=True)),
+        ]
         for label, counts in zip(shown, matrix.astype(int), strict=True):
             cells = "  ".join(f"{count:{w},}" for count, w in zip(counts, columns, strict=True))
             lines.append(f"{ljust(label, width)}  {cells}")

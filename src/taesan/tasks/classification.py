@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from taesan.data import Field, Row
 from taesan.tasks.base import (
     IGNORED,
-    EncodeOptions,
     Encoded,
+    EncodeOptions,
     Evaluation,
     Example,
     HeadKind,
@@ -161,5 +161,3 @@ def _prediction(probabilities: Floats, labels: tuple[str, ...]) -> ClassPredicti
 def _softmax(logits: Floats) -> Floats:
     shifted = np.exp(logits.astype(np.float64) - logits.max())
     return shifted / shifted.sum()
-
-

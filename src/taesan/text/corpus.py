@@ -1,6 +1,7 @@
 """Raw text as token ids on disk, memory-mapped: memory does not grow with the corpus."""
 
 import json
+import os
 from collections.abc import Iterable
 from itertools import islice
 from pathlib import Path
@@ -42,8 +43,12 @@ class Corpus:
                 ends.tofile(starts)
                 count, place = count + len(block), int(ends[-1])
                 text_bytes += sum(len(line.encode()) for line in block)
+            for file in (tokens, starts):
+                file.flush()
+                os.fsync(file.fileno())
         facts = {"lines": count, "text_bytes": text_bytes, "dtype": np.dtype(dtype).name}
-        (folder / "corpus.json").write_text(json.dumps(facts))
+        (folder / ".corpus.json.new").write_text(json.dumps(facts))
+        os.rename(folder / ".corpus.json.new", folder / "corpus.json")
         return cls(folder)
 
     @classmethod
@@ -61,7 +66,7 @@ class Sequences:
     def __init__(self, corpus: Corpus, tokenizer: Tokenizer, *, length: int, packed: bool):
         self._tokens = corpus.tokens
         self._prefix = np.array(tokenizer.layout.prefix, dtype=np.int32)
-        self._separator = tokenizer.separator_id
+        self._suffix = np.array([tokenizer.separator_id], dtype=np.int32)
         room = length - len(self._prefix) - 1
         if packed:
             total = len(corpus.tokens)
@@ -83,5 +88,5 @@ class Sequences:
     def __getitem__(self, index: int) -> Ids:
         start = int(self._starts[index])
         body = np.asarray(self._tokens[start : start + int(self._sizes[index])], dtype=np.int32)
-        ending = [] if body[-1] == self._separator else [self._separator]
-        return np.concatenate([self._prefix, body, ending]).astype(np.int32)
+        ended = bool(body[-1] == self._suffix[0])
+        return np.concatenate([self._prefix, body] if ended else [self._prefix, body, self._suffix])

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Encoding as BackendEncoding
 from tokenizers import Tokenizer as Backend
+from tokenizers import processors
 
 from taesan.errors import InputMissing, StorageError
 
@@ -57,8 +58,8 @@ class Tokenizer:
         ending = self._ids.get("eos_token")
         self.separator_id: int | None = self._ids.get("sep_token", ending)
         self.pad_id: int = next((i for i in (self._ids.get("pad_token"), ending, self.unknown_id) if i is not None), 0)
-        unknown = {self.unknown_id} if self.unknown_id is not None else set[int]()
-        self.control_ids = frozenset(i for i in self._ids.values() if i is not None) - unknown
+        # GPT-2's unknown token is its end of text: then that stays a control token.
+        self.control_ids = frozenset(i for name, i in self._ids.items() if i is not None and name != "unk_token")
         # Text that looks like "[SEP]" is split like any other text (FACTS: it would forge a pair boundary).
         backend.encode_special_tokens = True
         backend.no_truncation()
@@ -131,6 +132,7 @@ class Tokenizer:
             "model_input_names": inputs,
             "split_special_tokens": True,
             "clean_up_tokenization_spaces": False,
+            "pad_token": self.backend.id_to_token(self.pad_id),  # GPT-2 names none, and a batch needs one
             **self.specials,
         }
         return {
@@ -160,12 +162,26 @@ class Tokenizer:
         start = single.special_tokens_mask.index(0)  # the text's place; without it, the file has no such token
         end = start + len(first.ids)
         second = pair.special_tokens_mask.index(0, end)
-        return Layout(
-            prefix=tuple(single.ids[:start]),
-            middle=tuple(pair.ids[end:second]) or self._separator(),
-            suffix=tuple(single.ids[end:]),
-            pair_type=pair.type_ids[second],
+        before, between, after = single.ids[:start], pair.ids[end:second], single.ids[end:]
+        layout = Layout(tuple(before), tuple(between), tuple(after), pair.type_ids[second])
+        if layout.middle or not self._separator():
+            return layout
+        return self._separate(replace(layout, middle=self._separator()))
+
+    def _separate(self, layout: Layout) -> Layout:
+        """The same, after the file was made to put a separator between two texts: GPT-2's own joins them bare."""
+        names = {i: str(self.backend.id_to_token(i)) for i in (*layout.prefix, *layout.middle, *layout.suffix)}
+        before, between, after = ([names[i] for i in part] for part in (layout.prefix, layout.middle, layout.suffix))
+        kind = layout.pair_type
+        template = processors.TemplateProcessing(
+            single=[*before, "$A", *after],
+            pair=[*before, "$A", *between, f"$B:{kind}", *(f"{token}:{kind}" for token in after)],
+            special_tokens=[(token, i) for i, token in names.items()],
         )
+        own = self.backend.post_processor
+        keep = own is not None and not before and not after  # it mends offsets, and adds no tokens of its own
+        self.backend.post_processor = processors.Sequence([own, template]) if keep else template
+        return layout
 
     def _separator(self) -> tuple[int, ...]:
         return () if self.separator_id is None else (self.separator_id,)

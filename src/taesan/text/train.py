@@ -54,7 +54,7 @@ def _assemble(vocabulary: list[str]) -> Tokenizer:
     backend = Backend(model)
     backend.normalizer = normalizers.NFC()
     backend.pre_tokenizer = _words()
-    backend.add_special_tokens(list(CONTROL_TOKENS))
+    backend.add_special_tokens(list(CONTROL_TOKENS))  # pyright: ignore[reportUnknownMemberType]
     backend.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]",
         pair="[CLS] $A [SEP] $B:1 [SEP]:1",
@@ -75,4 +75,3 @@ def _split(backend: Backend, texts: Iterable[str]) -> Iterator[str]:
 
 def _ranked(counts: Counter[str]) -> list[tuple[str, int]]:
     return sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-

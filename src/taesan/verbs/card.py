@@ -13,7 +13,9 @@ def model_card(manifest: dict[str, Any]) -> str:
         for part, named in manifest["scores"].items()
         for name, score in named.items()
     )
-    files = "\n".join(f"- {part}: {record['name']}, SHA-256 {record['sha256']}" for part, record in manifest["data"].items())
+    files = "\n".join(
+        f"- {part}: {record['name']}, SHA-256 {record['sha256']}" for part, record in manifest["data"].items()
+    )
     return f"""---
 library_name: transformers
 pipeline_tag: text-classification

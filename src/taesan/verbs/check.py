@@ -81,9 +81,7 @@ def check(
     return Checked(str(file), len(examples), dict(counts.most_common()), lengths, limit, report)
 
 
-def _lengths(
-    examples: list[Example], tokenizer: Tokenizer, limit: int, report: Report, file: str
-) -> dict[str, int]:
+def _lengths(examples: list[Example], tokenizer: Tokenizer, limit: int, report: Report, file: str) -> dict[str, int]:
     if not examples:
         return {}
     tokens = np.zeros(len(examples), dtype=np.int64)

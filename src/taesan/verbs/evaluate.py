@@ -34,10 +34,7 @@ def evaluate(
         for warning in report.warnings:
             if warning.severity == "warning":
                 progress.say(str(warning))
-        predictions = []
-        for prediction in predictor.predict(examples):
-            predictions.append(prediction)
-            progress.advance()
+        predictions = list(predictor.predict(examples, advance=progress.advance))
         if predictor.cut:
             progress.say(f"{predictor.cut:,} texts are longer than the model reads ({manifest['encode']['long_text']})")
     return predictor.task.evaluate(examples, predictions, predictor.labels, seed=seed)

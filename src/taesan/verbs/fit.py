@@ -26,7 +26,7 @@ from taesan.methods.defaults import with_defaults
 from taesan.models.backbone import Backbone, config_bytes, find, model_arrays
 from taesan.models.locate import DEFAULT
 from taesan.progress import Progress
-from taesan.tasks.base import IGNORED, EncodeOptions, Encoded, Evaluation, Example, Item, Task
+from taesan.tasks.base import IGNORED, Encoded, EncodeOptions, Evaluation, Example, Item, Task
 from taesan.text.tokenizer import Tokenizer
 from taesan.verbs.card import model_card
 from taesan.verbs.reading import Source, file_record, find_task, lookup, read_examples
@@ -195,7 +195,9 @@ def _read(
 
 def _max_length(config: FitConfig, base: Backbone) -> int:
     if config.max_length > base.max_length:
-        raise UsageError(f"max_length is {config.max_length}; {escape(base.name)} reads at most {base.max_length} tokens")
+        raise UsageError(
+            f"max_length is {config.max_length}; {escape(base.name)} reads at most {base.max_length} tokens"
+        )
     if 0 < config.max_length < 8:
         raise UsageError(f"max_length is {config.max_length}; expected at least 8")
     return config.max_length or base.max_length
@@ -294,9 +296,7 @@ def _evaluate(predictor: Predictor, examples: list[Example], seed: int) -> Evalu
     return predictor.task.evaluate(examples, predictions, predictor.labels, seed=seed)
 
 
-def _files(
-    base: Backbone, adapted: Adapted, network: Any, manifest: dict[str, Any]
-) -> dict[str, store.Content]:
+def _files(base: Backbone, adapted: Adapted, network: Any, manifest: dict[str, Any]) -> dict[str, store.Content]:
     model = adapted.head.model
     model.config.architectures = [type(model).__name__]
     weights = model_arrays(model) | {

@@ -52,9 +52,8 @@ def predict_file(
     count = sum(1 for _ in read_examples(source, task, how, report, labelled=False))
     report.raise_for_errors()
     with Progress("predict", total=count, enabled=not quiet) as progress:
-        for prediction in predictor.predict(read_examples(source, task, how, Report(), labelled=False)):
-            yield prediction
-            progress.advance()
+        examples = read_examples(source, task, how, Report(), labelled=False)
+        yield from predictor.predict(examples, advance=progress.advance)
 
 
 def _as_they_come(examples: Iterator[Example]) -> Iterator[list[Example]]:

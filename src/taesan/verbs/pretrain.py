@@ -15,6 +15,7 @@ import torch
 from taesan import store
 from taesan.config import PretrainConfig
 from taesan.data import Report, read_lines
+from taesan.engine import checkpoint
 from taesan.engine.batches import Batch, EpochBatches
 from taesan.engine.objectives import MaskedLoss, masked_collate
 from taesan.engine.process import Process
@@ -65,7 +66,7 @@ def pretrain(
         model = new_masked(config, tokenizer)
         loss = MaskedLoss(model)
         training = Corpus(run.path / "corpus" / "training")
-        if config.warm_embeddings and not (run.path / "checkpoints").exists():
+        if config.warm_embeddings and checkpoint.newest(run.path, lambda _: None) is None:
             _warm_embeddings(model, training, tokenizer, process, quiet)
         batches = _Phases(config, tokenizer, training)
         held_out = Corpus(run.path / "corpus" / "held_out")
@@ -213,7 +214,9 @@ def _save(
         "corpus_tokens": batches.tokens_in_corpus,
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
     }
-    tokenizer = {name: (run.path / "corpus" / name).read_bytes() for name in ("tokenizer.json", "tokenizer_config.json")}
+    tokenizer = {
+        name: (run.path / "corpus" / name).read_bytes() for name in ("tokenizer.json", "tokenizer_config.json")
+    }
     run.finish(
         {
             "config.json": config_bytes(model),

@@ -27,12 +27,13 @@ def describe(folder: str | Path, manifest: dict[str, Any]) -> str:
             f"{folder}: {manifest['task']} by {manifest['method']}",
             f"  backbone     {backbone['name']}{scratch}, SHA-256 {backbone['sha256'][:16]}…",
             f"  labels       {', '.join(manifest['labels'])}",
-            f"  rows         "
-            + ", ".join(f"{count:,} {part}" for part, count in manifest["rows"].items() if count),
+            "  rows         " + ", ".join(f"{count:,} {part}" for part, count in manifest["rows"].items() if count),
         ]
         for part, scores in manifest["scores"].items():
             for name, score in scores.items():
-                lines.append(f"  {part + ' ' + name:<30} {score['value']:.4f}   {score['low']:.4f} to {score['high']:.4f}")
+                lines.append(
+                    f"  {part + ' ' + name:<30} {score['value']:.4f}   {score['low']:.4f} to {score['high']:.4f}"
+                )
         lines.append(
             f"  trained      {manifest['trained_parameters']:,} of {manifest['parameters']:,} parameters, "
             f"{manifest['steps']:,} steps (best at {manifest['best_step']:,}), {duration(manifest['seconds'])}"
