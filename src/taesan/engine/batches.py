@@ -78,6 +78,7 @@ class EpochBatches:
         self._lengths, self._collate, self._seed = lengths, collate, seed
         self._budget, self._accumulation = budget_tokens, accumulation
         self._epoch, self._plan = -1, list[NDArray[np.int64]]()
+        self.steps_per_epoch = 0
         self.steps_per_epoch = max(1, -(-self._count(0) // accumulation))
         passes = epochs or tokens / max(1, int(lengths.sum(dtype=np.int64)))
         self.steps = max(1, round(passes * self.steps_per_epoch))
@@ -88,11 +89,15 @@ class EpochBatches:
         random = np.random.default_rng((self._seed, number, 1))
         # The number of batches differs a little between epochs; the step's share of them does not.
         first = (place * count) // self.steps_per_epoch
-        last = max(first + 1, ((place + 1) * count) // self.steps_per_epoch)
+        last = ((place + 1) * count) // self.steps_per_epoch
         return [self._collate(rows, random) for rows in self._plan[first:last]]
 
     def _count(self, epoch: int) -> int:
         if epoch != self._epoch:
             self._plan = plan(self._lengths, budget_tokens=self._budget, seed=self._seed, epoch=epoch)
             self._epoch = epoch
+            while len(self._plan) < self.steps_per_epoch:  # a few less than the first epoch had: none comes twice
+                largest = max(range(len(self._plan)), key=lambda index: len(self._plan[index]))
+                rows = self._plan[largest]
+                self._plan[largest : largest + 1] = [rows[: len(rows) // 2], rows[len(rows) // 2 :]]
         return len(self._plan)

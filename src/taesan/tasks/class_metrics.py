@@ -92,7 +92,8 @@ def _bin_sums(confidence: NDArray[np.float64], correct: NDArray[np.float64]) -> 
     """Count, summed confidence and summed correctness of each bin. (3, BINS)"""
     bins = np.clip(np.ceil(confidence * BINS).astype(int) - 1, 0, BINS - 1)
     weights = (np.ones_like(confidence), confidence, correct)
-    return np.stack([np.bincount(bins, weights=weight, minlength=BINS) for weight in weights])
+    sums = [np.bincount(bins, weights=weight, minlength=BINS) for weight in weights]
+    return np.asarray(sums, dtype=np.float64)
 
 
 def _calibration(truth: NDArray[np.int64], probabilities: NDArray[np.float64], seed: int) -> Score:

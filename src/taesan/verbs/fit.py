@@ -24,6 +24,7 @@ from taesan.methods import METHODS
 from taesan.methods.base import Adapted, adapt
 from taesan.methods.defaults import with_defaults
 from taesan.models.backbone import Backbone, config_bytes, find, model_arrays
+from taesan.models.first_token import train_first_token_only
 from taesan.models.locate import DEFAULT
 from taesan.progress import Progress
 from taesan.tasks.base import IGNORED, Encoded, EncodeOptions, Evaluation, Example, Item, Task
@@ -109,6 +110,8 @@ def fit(
         _say_cut(encoded, options, say)
         model = base.load(the_task.head, labels=data.labels, from_scratch=from_scratch, seed=config.seed)
         network = model.base_model
+        if the_task.head == "sequence" and not the_method.room_tokens:  # else the first token is not the text's
+            train_first_token_only(model)
         adapted = adapt(the_method, model)
         session = TorchSession(adapted, process.device)
         predictor = Predictor(the_task, session, tokenizer, data.labels, options)

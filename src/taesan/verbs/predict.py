@@ -87,7 +87,7 @@ def _example(text: str | Sequence[str], number: int, wanted: int) -> Example:
     texts = (text,) if isinstance(text, str) else tuple(text)
     problem = None
     if len(texts) != wanted:
-        problem = ("text-count", f"{len(texts)} texts", f"{wanted} for this task")
+        problem = ("text-count", f"{len(texts)} a row", f"{wanted}; the second one comes by --hypothesis")
     elif any(not isinstance(one, str) for one in texts):
         problem = ("text-type", escape(texts), "text")
     elif any(not one.strip() for one in texts):
