@@ -232,6 +232,7 @@ def run_trainer(cell: dict[str, Any], output: Path) -> dict[str, Any]:
     import transformers
 
     torch.set_num_threads(1)
+    transformers.utils.logging.disable_progress_bar()
     transformers.set_seed(cell["seed"])
     training, everything = Clock(), Clock()
     with everything.running():

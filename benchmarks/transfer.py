@@ -26,6 +26,8 @@ from pathlib import Path
 from typing import Any
 
 from measure import run_cell, spread, table, write_json
+import taesan
+from taesan.config import FitConfig, resolve
 from taesan.data import Report
 from taesan.data.split import stratified_sample
 from taesan.models.locate import DEFAULT, locate
@@ -35,6 +37,7 @@ from taesan.verbs.reading import Source, read_examples
 
 ARMS = ("backbone", "scratch")
 SEARCH_ROWS = 2000
+DEFAULTS = Path(taesan.__file__).parent / "methods" / "defaults.py"
 
 
 def main() -> None:
@@ -68,7 +71,7 @@ def compare(arguments: argparse.Namespace) -> None:
     settings = list(itertools.product(arguments.learning_rates, arguments.epochs, arguments.batch_tokens))
     searching = len(settings) > 1
     samples = _samples(arguments, work / "samples", searching)
-    backbone = _identity(arguments.backbone)
+    weights = _hash(locate(arguments.backbone) / "model.safetensors")
     cells = [
         {
             "task": arguments.task,
@@ -76,13 +79,14 @@ def compare(arguments: argparse.Namespace) -> None:
             "test": str(samples["search"] if searching else Path(arguments.dev)),
             "data": [Path(arguments.train).name, "search" if searching else Path(arguments.dev).name],
             "backbone": arguments.backbone,
-            "weights": backbone,
+            "weights": weights,
             "arm": arm,
             "size": size,
             "seed": seed,
             "learning_rate": rate,
             "epochs": epochs,
-            "batch_tokens": budget,
+            "batch_tokens": budget or FitConfig().batch_tokens,
+            "defaults": "" if rate and epochs else _hash(DEFAULTS),  # other defaults make another cell
         }
         for size, seed, arm, (rate, epochs, budget) in itertools.product(
             arguments.sizes, arguments.seeds, arguments.arms, settings
@@ -176,8 +180,8 @@ def _write(path: Path, task: Task, examples: list[Example]) -> None:
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-def _identity(backbone: str) -> str:
-    with (locate(backbone) / "model.safetensors").open("rb") as file:
+def _hash(path: Path) -> str:
+    with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()[:16]
 
 
@@ -195,9 +199,6 @@ def _key(cell: dict[str, Any]) -> str:
 
 def run(cell: dict[str, Any]) -> dict[str, Any]:
     """One fit, its folder removed again."""
-    import taesan
-    from taesan.config import FitConfig, resolve
-
     given = {name: cell[name] for name in ("learning_rate", "epochs", "batch_tokens") if cell[name]}
     fixed = {"seed": cell["seed"], "threads": 1, "device": "cpu", "checkpoint_seconds": 0.0}
     folder = Path(tempfile.mkdtemp(dir=cell["work"]))

@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import dataclasses
+import io
 import json
 import os
 import signal
@@ -22,6 +23,9 @@ OUR_BUG = 70
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command; its exit status comes back. No error that a user can cause shows a traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a file's name may hold bytes that are no UTF-8
     parser = _parser()
     options = parser.parse_args(arguments)
     as_json = getattr(options, "json", False)
@@ -41,6 +45,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:
         if os.environ.get("TAESAN_DEBUG"):
             traceback.print_exc()
+        if not _is_main_process():  # when the main one ends, the others notice it as a lost connection
+            return OUR_BUG
         _talk(f"taesan: this is a bug of ours: {type(error).__name__}: {escape(error, 400)}")
         _talk("Please report it with the output of the same command under TAESAN_DEBUG=1.")
         return OUR_BUG
@@ -69,9 +75,7 @@ def _fit(options: argparse.Namespace) -> None:
         columns=_columns(options),
         quiet=options.quiet,
     )
-    from taesan.engine.process import is_main_process
-
-    if not is_main_process():
+    if not _is_main_process():
         return
     parts = {"validation": fitted.validation, "test": fitted.test}
     shown = {name: part for name, part in parts.items() if part is not None}
@@ -318,7 +322,14 @@ def _write_json(value: Any) -> None:
     print(json.dumps(value, ensure_ascii=False, indent=1))
 
 
+def _is_main_process() -> bool:
+    """Whether this process speaks: of several started by `torchrun`, the first. `engine/process.py` needs torch."""
+    return os.environ.get("RANK", "0") == "0"
+
+
 def _print_error(error: TaesanError, as_json: bool) -> None:
+    if not _is_main_process():
+        return
     if as_json:
         content: dict[str, Any] = {"error": type(error).__name__, "exit_status": error.exit_status}
         if isinstance(error, DataError):

@@ -28,7 +28,7 @@ class LoopConfig:
     weight_decay: float = option(0.01, "decoupled weight decay, not on biases and norms", minimum=0)
     beta2: float = option(0.999, "AdamW's second moment decay", minimum=0)
     gradient_clip: float = option(1.0, "largest global gradient norm; 0: no clipping", minimum=0)
-    batch_tokens: int = option(1024, "tokens in a batch, padding included", minimum=1)
+    batch_tokens: int = option(512, "tokens in a batch, padding included", minimum=1)
     accumulation: int = option(1, "batches added up before a step", minimum=1)
     device: str = option("auto", "where to compute: auto, cpu, cuda, mps")
     precision: str = option(

@@ -309,8 +309,10 @@ def _beside(folder: Path, ending: str) -> Path:
 def _sealed(manifest: Mapping[str, Any]) -> bytes:
     """The manifest in its one canonical form, its own SHA-256 in the last line."""
     body = json.dumps(manifest, ensure_ascii=False, indent=1, sort_keys=True).removesuffix("\n}")
-    seal = hashlib.sha256(body.encode()).hexdigest()
-    return f'{body},\n "~sha256": "{seal}"\n}}\n'.encode()
+    # A file's name may hold bytes that are no UTF-8: JSON knows such an escape.
+    content = body.encode(errors="backslashreplace")
+    seal = hashlib.sha256(content).hexdigest()
+    return content + f',\n "~sha256": "{seal}"\n}}\n'.encode()
 
 
 def _unsealed(content: bytes, path: Path) -> dict[str, Any]:
@@ -319,7 +321,7 @@ def _unsealed(content: bytes, path: Path) -> dict[str, Any]:
         manifest.pop("~sha256")
         if _sealed(manifest) == content:
             return manifest
-    except (ValueError, KeyError, AttributeError, RecursionError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         pass
     raise StorageError(
         f"{path} is damaged or was changed: it does not match its own SHA-256. Copy the folder again or make it again."

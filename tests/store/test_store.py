@@ -62,7 +62,7 @@ def fail_everywhere(monkeypatch, tmp_path, prepare, work, code=0):
         prepare(tmp_path / "count" / "model")
         disk = Disk(patch)
         work(tmp_path / "count" / "model")
-    assert disk.count > 5
+    assert disk.count >= 5
     for at in range(disk.count):
         folder = tmp_path / str(at) / "model"
         prepare(folder)
@@ -82,12 +82,11 @@ def save_new(folder: Path) -> None:
 
 def replace_by_a_run(folder: Path) -> None:
     """What `fit --overwrite` does."""
-    with store.Lock(folder):
-        store.recover(folder)
-        store.set_aside(folder)
+    store.set_aside(folder)
+    with store.storage_errors(folder):
         folder.mkdir()
-        store.replace_file(folder / store.RUN_FILE, b'{"verb": "fit"}')
-        save_new(folder)
+    store.replace_file(folder / store.RUN_FILE, b'{"verb": "fit"}')
+    save_new(folder)
 
 
 @pytest.mark.parametrize("code", [0, errno.ENOSPC, errno.EIO])
@@ -152,7 +151,7 @@ def test_every_flip_and_truncation_is_noticed(tmp_path):
     for path in folder.iterdir():
         content = path.read_bytes()
         flips = []
-        for bit in draw.sample(range(len(content) * 8), 200):
+        for bit in draw.sample(range(len(content) * 8), min(200, len(content) * 8)):
             changed = bytearray(content)
             changed[bit // 8] ^= 1 << bit % 8
             flips.append(bytes(changed))

@@ -1,6 +1,5 @@
 """The only file that knows ranks: alone, or one of several processes started by `torchrun`."""
 
-import os
 from typing import Any, TypeVar
 
 import torch
@@ -56,15 +55,6 @@ class Process:
 
     def unwrap(self, model: nn.Module) -> nn.Module:
         return self.accelerator.unwrap_model(model)
-
-
-def started_by_torchrun() -> bool:
-    return "RANK" in os.environ and "WORLD_SIZE" in os.environ
-
-
-def is_main_process() -> bool:
-    """The same question before torch is loaded."""
-    return os.environ.get("RANK", "0") == "0"
 
 
 def _precision(precision: str, device: str) -> str:

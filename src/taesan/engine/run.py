@@ -60,7 +60,8 @@ class Run:
 
     def _begin(self) -> None:
         record = self.path / store.RUN_FILE
-        content = (json.dumps(self._identity, ensure_ascii=False, indent=1) + "\n").encode()
+        # A file's name may hold bytes that are no UTF-8: JSON knows such an escape.
+        content = (json.dumps(self._identity, ensure_ascii=False, indent=1) + "\n").encode(errors="backslashreplace")
         if self._resume and (self.path / store.MANIFEST).exists():
             raise OutputError(f"{self.path} is finished already; there is nothing to resume")
         if self._resume and record.exists():

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 import transformers
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 from tokenizers import Tokenizer as Backend
 from transformers import AutoConfig, AutoTokenizer, PreTrainedModel
 
@@ -138,7 +139,7 @@ class Backbone:
                     trust_remote_code=False,
                     output_loading_info=True,
                 )
-        except (OSError, ValueError, RuntimeError, KeyError) as error:
+        except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
             raise StorageError(f"the backbone {self.name} cannot be loaded: {error}") from None
         own = [
             key
@@ -188,6 +189,8 @@ class Backbone:
             backend = wrapped.backend_tokenizer
         except Exception as error:
             raise InputMissing(f"{self.name} has no tokenizer that transformers can open: {error}") from None
+        if len(wrapped) <= len(wrapped.all_special_ids):  # transformers makes an empty one where no vocabulary lies
+            raise InputMissing(f"{self.name} has no tokenizer: neither tokenizer.json nor a vocabulary")
         config = {name: str(token) for name, token in wrapped.special_tokens_map.items() if isinstance(token, str)}
         config |= {
             "model_max_length": wrapped.model_max_length,

@@ -10,13 +10,14 @@ from taesan.text.width import display_width, ljust, rjust
 
 RESAMPLES = 2000
 BINS = 15
+BLOCK_CELLS = 1 << 21
 Counts = NDArray[np.float64]
 
 
 def class_scores(truth: NDArray[np.int64], probabilities: NDArray[np.float64]) -> dict[str, float]:
     """Accuracy and macro-F1 of `truth` (N,) against `probabilities` (N, C)."""
-    matrix = confusion(truth, probabilities.argmax(axis=1), probabilities.shape[1])
-    return {"accuracy": float(accuracy(matrix)), "macro_f1": float(macro_f1(matrix))}
+    counts = margins(confusion(truth, probabilities.argmax(axis=1), probabilities.shape[1]))
+    return {"accuracy": float(accuracy(counts)), "macro_f1": float(macro_f1(counts))}
 
 
 def evaluate_classes(
@@ -25,8 +26,8 @@ def evaluate_classes(
     """Everything that `evaluate` says, each score with a 95% percentile bootstrap interval over rows."""
     classes, predicted = len(labels), probabilities.argmax(axis=1)
     matrix = confusion(truth, predicted, classes)
-    resampled = _resample(matrix, seed)  # (R, C, C)
-    precision, recall, f1 = precision_recall_f1(matrix)
+    counts, resampled = margins(matrix), _resample(matrix, seed)  # (3, C), (3, R, C)
+    precision, recall, f1 = precision_recall_f1(counts)
     intervals = [_interval(values) for values in precision_recall_f1(resampled)]  # three of (2, C)
     per_class = {
         label: {
@@ -39,8 +40,8 @@ def evaluate_classes(
         for i, label in enumerate(labels)
     }
     scores = {
-        "accuracy": _score(accuracy(matrix), accuracy(resampled)),
-        "macro_f1": _score(macro_f1(matrix), macro_f1(resampled)),
+        "accuracy": _score(accuracy(counts), accuracy(resampled)),
+        "macro_f1": _score(macro_f1(counts), macro_f1(resampled)),
         "calibration_error": _calibration(truth, probabilities, seed),
     }
     tables: dict[str, Any] = {
@@ -57,17 +58,19 @@ def confusion(truth: NDArray[np.int64], predicted: NDArray[np.int64], classes: i
     return counts.reshape(classes, classes).astype(np.float64)
 
 
-def accuracy(matrix: Counts) -> Counts:
-    """(…, C, C) to (…)."""
-    total = matrix.sum(axis=(-1, -2))
-    hits = np.einsum("...ii->...", matrix).astype(np.float64)
-    return hits / np.maximum(total, 1.0)
+def margins(matrix: Counts) -> Counts:
+    """(C, C) to what the metrics need of it: each class's hits, predictions and true rows. (3, C)"""
+    return np.stack([np.diagonal(matrix), matrix.sum(axis=0), matrix.sum(axis=1)])
 
 
-def precision_recall_f1(matrix: Counts) -> tuple[Counts, Counts, Counts]:
-    """(…, C, C) to three of (…, C); 0 where a class was neither met nor predicted."""
-    hits = np.diagonal(matrix, axis1=-2, axis2=-1)
-    predicted, true = matrix.sum(axis=-2), matrix.sum(axis=-1)
+def accuracy(counts: Counts) -> Counts:
+    """(3, …, C) to (…)."""
+    return counts[0].sum(axis=-1) / np.maximum(counts[2].sum(axis=-1), 1.0)
+
+
+def precision_recall_f1(counts: Counts) -> tuple[Counts, Counts, Counts]:
+    """(3, …, C) to three of (…, C); 0 where a class was neither met nor predicted."""
+    hits, predicted, true = counts
     return (
         hits / np.maximum(predicted, 1),
         hits / np.maximum(true, 1),
@@ -75,10 +78,10 @@ def precision_recall_f1(matrix: Counts) -> tuple[Counts, Counts, Counts]:
     )
 
 
-def macro_f1(matrix: Counts) -> Counts:
+def macro_f1(counts: Counts) -> Counts:
     """The mean F1 over the classes that occur in truth or prediction, as scikit-learn counts them."""
-    f1 = precision_recall_f1(matrix)[2]
-    present = (matrix.sum(axis=-2) + matrix.sum(axis=-1)) > 0
+    f1 = precision_recall_f1(counts)[2]
+    present = (counts[1] + counts[2]) > 0
     return (f1 * present).sum(axis=-1) / np.maximum(present.sum(axis=-1), 1)
 
 
@@ -111,10 +114,24 @@ def _calibration(truth: NDArray[np.int64], probabilities: NDArray[np.float64], s
 
 
 def _resample(matrix: Counts, seed: int) -> Counts:
-    """Confusion matrices of bootstrap samples of the rows: multinomial draws over the cells. (R, C, C)"""
-    total = int(matrix.sum())
-    draws = np.random.default_rng((seed, 0)).multinomial(total, matrix.ravel() / max(total, 1), size=RESAMPLES)
-    return draws.reshape(RESAMPLES, *matrix.shape).astype(np.float64)
+    """The margins of bootstrap samples of the rows: multinomial draws over the cells that were met. (3, R, C)
+
+    Whole matrices would be gigabytes with a few hundred classes.
+    """
+    cells = np.flatnonzero(matrix)
+    truth, predicted = np.divmod(cells, len(matrix))
+    chances, total = matrix.ravel()[cells] / max(matrix.sum(), 1), int(matrix.sum())
+    random, out = np.random.default_rng((seed, 0)), np.zeros((3, RESAMPLES, len(matrix)))
+    block = max(1, BLOCK_CELLS // max(1, len(cells)))
+    for start in range(0, RESAMPLES if total else 0, block):
+        size = min(block, RESAMPLES - start)
+        draws = random.multinomial(total, chances, size=size)  # (block, cells)
+        for part, classes in enumerate((truth, predicted, truth)):
+            columns = np.flatnonzero(truth == predicted) if part == 0 else np.argsort(classes, kind="stable")
+            found, begins = np.unique(classes[columns], return_index=True)
+            if len(found):
+                out[part, start : start + size, found] = np.add.reduceat(draws[:, columns], begins, axis=1).T
+    return out
 
 
 def _interval(values: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -153,7 +153,10 @@ class Tokenizer:
 
     def _find_layout(self) -> Layout:
         """Read off what the file's own post-processor puts around one text and around two."""
-        probe = next(i for i in range(self.vocabulary_size) if i not in self.control_ids and i != self.unknown_id)
+        words = (i for i in range(self.vocabulary_size) if i not in self.control_ids and i != self.unknown_id)
+        probe = next(words, None)
+        if probe is None:
+            raise StorageError("the tokenizer knows no words: its vocabulary holds control tokens alone")
         first = self.backend.encode(self.backend.id_to_token(probe) or "", add_special_tokens=False)
         if not first.ids:
             return Layout((), self._separator(), (), 0)

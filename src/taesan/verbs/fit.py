@@ -87,8 +87,10 @@ def fit(
         the_task, train, validation, test, Source(encoding, columns or {}), config, drop_overlap=drop_overlap, say=say
     )
     base = find(backbone)
+    if (base.path / store.MANIFEST).exists():  # one of ours: a damaged one is refused before anything is learnt from it
+        store.Folder(base.path).read_all()
     config = replace(
-        with_defaults(config, width=base.config.hidden_size, rows=len(data.train)),
+        with_defaults(config, width=base.config.hidden_size, rows=len(data.train), from_scratch=from_scratch),
         threads=config.threads or torch.get_num_threads(),
         max_length=_max_length(config, base),
     )
@@ -310,5 +312,5 @@ def _files(base: Backbone, adapted: Adapted, network: Any, manifest: dict[str, A
         "config.json": config_bytes(model),
         "model.safetensors": store.tensor_chunks(weights, {"format": "pt"}),
         **tokenizer.files(max_length=manifest["config"]["max_length"], token_types=base.token_types),
-        "README.md": model_card(manifest).encode(),
+        "README.md": model_card(manifest).encode(errors="backslashreplace"),
     }

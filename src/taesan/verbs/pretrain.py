@@ -69,7 +69,7 @@ def pretrain(
         if config.warm_embeddings and checkpoint.newest(run.path, lambda _: None) is None:
             _warm_embeddings(model, training, tokenizer, process, quiet)
         batches = _Phases(config, tokenizer, training)
-        held_out = Corpus(run.path / "corpus" / "held_out")
+        scores = _validator(loss, Corpus(run.path / "corpus" / "held_out"), tokenizer, config, process)
         result = train(
             loss,
             batches,
@@ -77,7 +77,7 @@ def pretrain(
             process,
             run=run.path,
             validation=Validation(
-                scores=_validator(loss, held_out, tokenizer, config, process),
+                scores=scores,
                 metric="held_out_loss",
                 every_steps=config.validation_steps,
                 sign=-1,
@@ -87,7 +87,7 @@ def pretrain(
             quiet=quiet,
         )
         if process.is_main:
-            _save(run, model, config, result, sources, batches)
+            _save(run, model, config, result, scores(), sources, batches)
     return folder
 
 
@@ -198,11 +198,16 @@ def _validator(
 
 
 def _save(
-    run: Run, model: Any, config: PretrainConfig, result: Result, sources: list[dict[str, Any]], batches: _Phases
+    run: Run,
+    model: Any,
+    config: PretrainConfig,
+    result: Result,
+    scores: dict[str, float],
+    sources: list[dict[str, Any]],
+    batches: _Phases,
 ) -> None:
     model.config.hidden_dropout_prob = model.config.attention_probs_dropout_prob = FINE_TUNING_DROPOUT
     model.config.architectures = [type(model).__name__]
-    scores = {"held_out_loss": -(result.state.best_score or math.nan)}
     manifest = {
         "kind": "backbone",
         "objective": "masked",
@@ -222,7 +227,7 @@ def _save(
             "config.json": config_bytes(model),
             "model.safetensors": store.tensor_chunks(model_arrays(model, half=True), {"format": "pt"}),
             **tokenizer,
-            "README.md": _card(manifest).encode(),
+            "README.md": _card(manifest).encode(errors="backslashreplace"),
         },
         manifest,
     )
