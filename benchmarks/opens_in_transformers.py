@@ -1,7 +1,7 @@
 """A model folder opened by transformers alone: the same ids, and the same logits to 1e-5.
 
     python benchmarks/opens_in_transformers.py write FOLDER logits.npz     where taesan is installed
-    python benchmarks/opens_in_transformers.py compare FOLDER logits.npz   in any environment with torch and transformers
+    python benchmarks/opens_in_transformers.py compare FOLDER logits.npz   wherever torch and transformers are
 
 The second needs no taesan, so that it can run beside another version of transformers.
 """

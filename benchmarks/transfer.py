@@ -25,8 +25,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from measure import run_cell, spread, table, write_json
 import taesan
+from measure import run_cell, spread, table, write_json
 from taesan.config import FitConfig, resolve
 from taesan.data import Report
 from taesan.data.split import stratified_sample

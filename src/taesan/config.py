@@ -124,7 +124,8 @@ def _checked(item: dataclasses.Field[Any], value: Any) -> Any:
     if choices and value not in choices:
         raise UsageError(f"{item.name} is {value!r}; expected one of {', '.join(choices)}")
     minimum: float | None = item.metadata["minimum"]
-    if isinstance(value, int | float) and minimum is not None and not value >= minimum:  # `not >=` so that nan is refused too
+    # `not >=`, so that nan is refused too
+    if isinstance(value, int | float) and minimum is not None and not value >= minimum:
         raise UsageError(f"{item.name} is {value}; expected at least {minimum}")
     if wanted is float and value == float("inf"):
         raise UsageError(f"{item.name} is {value}; expected a finite number")

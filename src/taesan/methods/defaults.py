@@ -16,6 +16,4 @@ def with_defaults(config: FitConfig, *, width: int, rows: int, from_scratch: boo
     """`config` with the zeros filled in for a backbone of that width and that many training rows."""
     rates = next(rates for limit, *rates in LEARNING_RATES if width <= limit)
     epochs = next(epochs for limit, epochs in EPOCHS if rows <= limit)
-    return replace(
-        config, learning_rate=config.learning_rate or rates[from_scratch], epochs=config.epochs or epochs
-    )
+    return replace(config, learning_rate=config.learning_rate or rates[from_scratch], epochs=config.epochs or epochs)
