@@ -1,6 +1,5 @@
 """`taesan pretrain masked TEXT... --output DIR`: a backbone from raw text."""
 
-import hashlib
 import json
 import math
 import shutil
@@ -29,6 +28,7 @@ from taesan.progress import Progress
 from taesan.text.corpus import Corpus, Sequences
 from taesan.text.tokenizer import Tokenizer
 from taesan.text.train import train_wordpiece
+from taesan.verbs.reading import file_record, lookup
 
 VALIDATION_BATCHES = 64
 WARM_DEVIATION = 0.04  # twice that of a random start: the rows differ in length, and rare ones stay small
@@ -50,12 +50,14 @@ def pretrain(
 
     Raises: UsageError, DataError, InputMissing, OutputError, LockedError, StorageError; Stopped after a signal.
     """
-    del objective  # `masked` is the one there is so far; the command line allows no other
+    lookup(dict.fromkeys(("masked",)), objective, "objective")
     config = config or PretrainConfig()
     config = replace(config, learning_rate=config.learning_rate or DEFAULT_LEARNING_RATE)
     process = Process(device=config.device, precision=config.precision, threads=config.threads)
     config = replace(config, threads=config.threads or torch.get_num_threads())
-    sources = [{"name": Path(text).name, "sha256": _sha256(Path(text))} for text in texts if Path(text).is_file()]
+    for text in texts:
+        next(read_lines(text, report=Report(), encoding=encoding), None)  # a wrong name is said before a folder is made
+    sources = [file_record(text) for text in texts]
     folder = Path(output)
     identity = {"verb": "pretrain", "objective": "masked", "config": asdict(config), "data": sources}
     with Run(folder, identity, process, resume=resume, overwrite=overwrite) as run:
@@ -257,8 +259,3 @@ Trained on
 {json.dumps(config, indent=1)}
 ```
 """
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
