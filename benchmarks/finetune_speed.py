@@ -50,7 +50,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=1000)
     parser.add_argument("--dev-rows", type=int, default=5000, help="0: measure no accuracy")
     parser.add_argument("--epochs", type=float, default=3)
-    parser.add_argument("--learning-rate", type=float, default=7e-4)
+    parser.add_argument("--learning-rate", type=float, default=4e-4)
     parser.add_argument("--batch", type=int, default=32, help="rows of the Trainer's batches")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3], help="a repeat each")
     parser.add_argument("--variants", nargs="+", choices=[*PEERS, OURS], default=[*PEERS, OURS])

@@ -5,12 +5,14 @@ process of its own, which does nothing else.
 """
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
+from safetensors.numpy import save_file
 
-from taesan import store
 from taesan.errors import InputMissing, StorageError, TaesanError
 
 
@@ -25,8 +27,17 @@ def convert(folder: Path) -> Path:
         weights = torch.load(source, map_location="cpu", weights_only=True)
     except Exception as error:  # whatever a stranger's pickle makes torch say
         raise StorageError(f"{source} cannot be read as plain tensors: {type(error).__name__}") from None
-    arrays = {name: tensor.detach().float().numpy() for name, tensor in weights.items() if torch.is_tensor(tensor)}
-    store.replace_file(target, store.tensor_chunks(arrays, {"format": "pt"}))
+    tensors = {name: tensor for name, tensor in weights.items() if torch.is_tensor(tensor)}
+    arrays = {
+        name: (tensor.float() if tensor.is_floating_point() else tensor).numpy(force=True)
+        for name, tensor in tensors.items()
+    }
+    temporary = target.with_name(f".{target.name}.new")
+    try:
+        save_file(arrays, temporary, metadata={"format": "pt"})
+        os.replace(temporary, target)
+    except (OSError, SafetensorError) as error:
+        raise StorageError(f"{target} could not be written: {error}") from None
     return target
 
 
