@@ -581,6 +581,8 @@ def main() -> int:
     print(f"{'':<34} {'tried':>6} {'failed':>7}   found afterwards", flush=True)
     with tempfile.TemporaryDirectory() as root:
         for part in measure(Work(Path(root)), options):
+            if not part.tried:
+                continue
             print(part, *(f"    {failure}" for failure in part.failures[:SHOWN]), sep="\n", flush=True)
             failures += len(part.failures)
     print(f"{time.monotonic() - begun:,.0f} seconds; {failures:,} failures")

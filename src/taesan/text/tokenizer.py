@@ -1,6 +1,7 @@
 """A `tokenizer.json` as the tasks use it: user text is always plain text, control tokens are placed by us alone."""
 
 import json
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -102,7 +103,8 @@ class Tokenizer:
 
     def encode(self, texts: Sequence[str]) -> list[Encoding]:
         """Each text's tokens, without control tokens, at full length."""
-        return [self._plain(encoding) for encoding in self.backend.encode_batch(list(texts), add_special_tokens=False)]
+        encodings = self.backend.encode_batch(list(texts), add_special_tokens=False)
+        return [self._plain(encoding, text) for encoding, text in zip(encodings, texts, strict=True)]
 
     def ids(self, texts: Sequence[str]) -> list[Ids]:
         """Each text's token ids alone: faster where offsets are not asked for."""
@@ -140,8 +142,10 @@ class Tokenizer:
             FILES[1]: (json.dumps(config, ensure_ascii=False, indent=1, sort_keys=True) + "\n").encode(),
         }
 
-    def _plain(self, encoding: BackendEncoding) -> Encoding:
+    def _plain(self, encoding: BackendEncoding, text: str) -> Encoding:
         offsets = np.array(encoding.offsets, dtype=np.int32).reshape(-1, 2)
+        if not unicodedata.is_normalized("NFC", text):
+            _cover_joined(offsets, text)
         return Encoding(self._plain_ids(encoding), offsets)
 
     def _plain_ids(self, encoding: BackendEncoding) -> Ids:
@@ -188,3 +192,18 @@ class Tokenizer:
 
     def _separator(self) -> tuple[int, ...]:
         return () if self.separator_id is None else (self.separator_id,)
+
+
+def _cover_joined(offsets: Ids, text: str) -> None:
+    """Lengthens offsets over what NFC joined to a character: the library lets a syllable end after its first jamo."""
+    following = len(text)
+    for place in range(len(offsets) - 1, -1, -1):
+        start, end = map(int, offsets[place])
+        while end < following and _joins(text[end]):
+            end += 1
+        offsets[place, 1], following = end, start
+
+
+def _joins(character: str) -> bool:
+    jamo = "\u1160" <= character <= "\u11ff" or "\ud7b0" <= character <= "\ud7fb"  # vowels and final consonants
+    return jamo or unicodedata.category(character) in ("Mn", "Mc")
