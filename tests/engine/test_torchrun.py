@@ -13,7 +13,7 @@ from torch.nn.functional import cross_entropy
 from transformers import AutoModelForMaskedLM, AutoModelForSequenceClassification
 
 from conftest import REVIEWS, save_masked
-from taesan import store
+from taesan import cli, store
 from taesan.verbs.predict import predict
 
 # Rows of each micro-batch of each step: fewer than there are processes, odd, accumulated.
@@ -213,12 +213,8 @@ def test_a_fit_by_two_processes(backbone, rows_file, tmp_path):
             np.testing.assert_allclose(array, weights[1][name], atol=2e-4, err_msg=name)
 
 
-def test_an_error_is_said_once(backbone, rows_file, tmp_path):
-    (tmp_path / "model").mkdir()
-    (tmp_path / "model" / "mine.txt").write_text("")
-    command = ["-m", "taesan", "fit", "classification", str(rows_file), "--backbone", str(backbone), "--device", "cpu"]
-    done = torchrun(*command, "--output", str(tmp_path / "model"))
-    assert done.returncode != 0
-    assert done.stderr.count("taesan: ") == 1, done.stderr
-    assert "is not empty" in done.stderr
-    assert os.listdir(tmp_path / "model") == ["mine.txt"]
+def test_one_process_speaks(tmp_path, monkeypatch, capsys):
+    for rank, lines in (("0", 1), ("1", 0)):
+        monkeypatch.setenv("RANK", rank)
+        assert cli.main(["show", str(tmp_path / "nothing")]) == 66
+        assert capsys.readouterr().err.count("there is no folder") == lines
