@@ -1,4 +1,4 @@
-"""Crash safety, measured: python benchmarks/crash_safety.py (the figures in docs; --quick for the tests).
+"""Crash safety, measured: python benchmarks/crash_safety.py (--only NAME for a part, --quick for the tests).
 
 A two-layer `taesan fit` is made to exit, to find the disk full and to get an I/O error at every write, fsync, rename,
 mkdir and removal that it makes; it is killed; its files are damaged bit by bit; two of them are started on one folder.
@@ -41,6 +41,11 @@ OPERATIONS = ("write", "fsync", "rename", "mkdir", "unlink", "rmdir")
 EXITED = 77
 SHOWN = 10  # failures of a part
 TEXTS = ("아주 좋은 영화", "지루한 이야기", "음악")
+PARTS = (
+    *("fault-fit", "fault-overwrite", "fault-resume", "fault-pretrain"),
+    *("kill-fit", "kill-overwrite", "kill-pretrain"),
+    *("damage-model", "damage-checkpoint", "damage-run", "two-at-once"),
+)
 
 
 @dataclass
@@ -468,41 +473,36 @@ def damaged_run(work: Work, command: list[str], run: Path, new: Path, count: int
 
 
 def two_at_once(work: Work, rounds: int, draw: random.Random) -> Part:
+    """The second begins when the first is seen to hold the lock, and has ended long before the first has."""
     part, output = Part("two fits on one folder"), work.root / "race" / "out"
     if not rounds:
         return part
-    command = work.fit(output, epochs=200, checkpoint_steps=50)
+    command = work.fit(output, epochs=1000, checkpoint_steps=500)
     status = work.run(command)
     part.expect(status == 0, f"undisturbed: {status}")
     new = weights(output)
     while part.tried < rounds:
         shutil.rmtree(output.parent)
-        both = [start(command), start(command)]
-        ended: list[subprocess.Popen[str]] = []
-        while not ended:
-            ended = [process for process in both if process.poll() is not None]
-            time.sleep(0.002)
-        loser = ended[0]
-        winner = both[1 - both.index(loser)]
-        said = loser.communicate()[1]
-        if loser.returncode == 0:  # a busy machine: it was done before the other one had begun
-            part.expect(winner.wait() == 73, f"one after the other: the second ended with {winner.returncode}")
-            winner.communicate()
-            continue
-        named = f"process {winner.pid} on " in said and loser.returncode == 75
+        first = start(command)
+        wait_for_lock(first, output)
+        second = start(command)
+        said = second.communicate()[1]
         part.tried += 1
-        part.expect(named, f"the second ended with {loser.returncode}: {said}")
+        part.expect(first.poll() is None, "the first ended before the second had asked for the lock: nothing is shown")
+        named = f"process {first.pid} on " in said and second.returncode == 75
+        part.expect(named, f"the second ended with {second.returncode}: {said}")
         part.found["the second: 75, naming the first"] += named
         if draw.random() < 0.5:
-            winner.kill()
-            winner.communicate()
+            first.kill()
+            first.communicate()
             status = work.resume(command, output, new)
-            part.expect(status == 0, f"after kill -9 of the holder: {status}: {work.talk.read_text()}")
-            part.found["holder killed, lock free"] += status == 0
+            part.expect(status == 0, f"after kill -9 of the first: {status}: {work.talk.read_text()}")
+            part.found["the first killed, its lock free"] += status == 0
         else:
-            winner.communicate()
-            part.expect(winner.returncode == 0, f"the first ended with {winner.returncode}")
-        check_end(part, output, new, part.name)
+            said = first.communicate()[1]
+            part.expect(first.returncode == 0, f"the first ended with {first.returncode}: {said}")
+            part.found["the first done"] += first.returncode == 0
+        check_end(part, output, new, part.name)  # no lock file either
     return part
 
 
@@ -524,44 +524,42 @@ def measure(work: Work, options: argparse.Namespace) -> Iterator[Part]:
     shutil.rmtree(stopped.parent)
     renames = [at for at, name in enumerate(operations) if name == "rename"]
     work.run(command, ("exit", renames[3]))
-    fit = work.fit(place)
-    yield from fault_points(work, fit, None, "", shas["new"], name="fit", every=every, draw=draw)
-    yield from fault_points(
-        work,
-        [*fit, "--overwrite"],
-        old,
-        shas["old"],
-        shas["new"],
-        name="fit --overwrite",
-        every=every,
-        draw=draw,
-    )
-    yield from fault_points(
-        work, [*fit, "--resume"], stopped, "", shas["new"], name="fit --resume", every=every, draw=draw
-    )
-    pretrain = work.pretrain(place)
-    shutil.rmtree(place.parent)
-    work.run(pretrain)
-    yield from fault_points(
-        work, pretrain, None, "", weights(place), name="pretrain masked", every=(9 * every[0], every[1]), draw=draw
-    )
+    fit, pretrain, parts = work.fit(place), work.pretrain(place), options.only
+    if "fault-fit" in parts:
+        yield from fault_points(work, fit, None, "", shas["new"], name="fit", every=every, draw=draw)
+    if "fault-overwrite" in parts:
+        command, name = [*fit, "--overwrite"], "fit --overwrite"
+        yield from fault_points(work, command, old, shas["old"], shas["new"], name=name, every=every, draw=draw)
+    if "fault-resume" in parts:
+        command, name = [*fit, "--resume"], "fit --resume"
+        yield from fault_points(work, command, stopped, "", shas["new"], name=name, every=every, draw=draw)
+    if "fault-pretrain" in parts:
+        shutil.rmtree(place.parent, ignore_errors=True)
+        work.run(pretrain)
+        new_sha, every = weights(place), (9 * every[0], every[1])
+        yield from fault_points(work, pretrain, None, "", new_sha, name="pretrain masked", every=every, draw=draw)
     killed = work.root / "killed" / "out"
     long = work.fit(killed, epochs=100, checkpoint_steps=20)
     half = -(-options.kills // 2)
-    yield kills(work, long, killed, name="kill -9 of a fit", count=half, draw=draw)
-    shutil.rmtree(killed, ignore_errors=True)
-    shutil.copytree(old, killed)
-    rest = options.kills - half
-    yield kills(work, long, killed, name="kill -9 of a fit --overwrite", count=rest, draw=draw)
-    shutil.rmtree(killed, ignore_errors=True)
-    yield kills(
-        work, work.pretrain(killed), killed, name="kill -9 of a pretraining", count=options.pretrain_kills, draw=draw
-    )
+    if "kill-fit" in parts:
+        yield kills(work, long, killed, name="kill -9 of a fit", count=half, draw=draw)
+    if "kill-overwrite" in parts:
+        shutil.rmtree(killed, ignore_errors=True)
+        shutil.copytree(old, killed)
+        yield kills(work, long, killed, name="kill -9 of a fit --overwrite", count=options.kills - half, draw=draw)
+    if "kill-pretrain" in parts:
+        shutil.rmtree(killed, ignore_errors=True)
+        command, count = work.pretrain(killed), options.pretrain_kills
+        yield kills(work, command, killed, name="kill -9 of a pretraining", count=count, draw=draw)
     flips, truncations = options.flips // 2, options.truncations // 2
-    yield damaged_model(new, flips, truncations, draw)
-    yield damaged_checkpoint(stopped, flips, truncations, draw)
-    yield damaged_run(work, work.fit(stopped), stopped, new, options.flips // 20, draw)
-    yield two_at_once(work, options.races, draw)
+    if "damage-model" in parts:
+        yield damaged_model(new, flips, truncations, draw)
+    if "damage-checkpoint" in parts:
+        yield damaged_checkpoint(stopped, flips, truncations, draw)
+    if "damage-run" in parts:
+        yield damaged_run(work, work.fit(stopped), stopped, new, options.flips // 20, draw)
+    if "two-at-once" in parts:
+        yield two_at_once(work, options.races, draw)
 
 
 def main() -> int:
@@ -569,17 +567,18 @@ def main() -> int:
     parser.add_argument("--writes", type=int, default=5, help="faults at every n-th write (5)")
     parser.add_argument("--others", type=int, default=1, help="faults at every n-th fsync, rename, removal (1)")
     parser.add_argument("--kills", type=int, default=15, help="kill -9 of a fit (15)")
-    parser.add_argument("--pretrain-kills", type=int, default=5, help="kill -9 of a pretraining (5)")
+    parser.add_argument("--pretrain-kills", type=int, default=15, help="kill -9 of a pretraining (15)")
     parser.add_argument("--flips", type=int, default=2000, help="single bits flipped (2,000)")
     parser.add_argument("--truncations", type=int, default=200, help="files cut short (200)")
-    parser.add_argument("--races", type=int, default=6, help="two fits on one folder (6)")
+    parser.add_argument("--races", type=int, default=10, help="two fits on one folder (10)")
     parser.add_argument("--seed", type=int, default=0, help="seed of every random choice (0)")
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, metavar="NAME", help=", ".join(PARTS))
     parser.add_argument("--quick", action="store_true", help="few of each, for the tests")
     options = parser.parse_args()
     if options.quick:
         options.writes, options.others = 999, 47
         options.kills, options.pretrain_kills, options.races = 0, 0, 0
-        options.flips, options.truncations = 200, 20
+        options.flips, options.truncations = 100, 10
     failures = 0
     begun = time.monotonic()
     print(f"{'':<34} {'tried':>6} {'failed':>7}   found afterwards", flush=True)

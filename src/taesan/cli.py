@@ -11,13 +11,17 @@ import sys
 import traceback
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from taesan import __version__
 from taesan.config import FitConfig, LoopConfig, PretrainConfig, resolve
 from taesan.errors import DataError, StorageError, TaesanError, UsageError, escape
 
+if TYPE_CHECKING:
+    from taesan.engine.vocabulary import Candidate
+
 TASKS = ("classification", "pair")
+OBJECTIVES = ("masked", "causal")
 OUR_BUG = 70
 
 
@@ -147,6 +151,7 @@ def _pretrain(options: argparse.Namespace) -> None:
         options.objective,
         options.texts,
         output=options.output,
+        backbone=options.backbone,
         config=_settings(PretrainConfig, options),
         resume=options.resume,
         overwrite=options.overwrite,
@@ -154,6 +159,33 @@ def _pretrain(options: argparse.Namespace) -> None:
         quiet=options.quiet,
     )
     print(f"The backbone is in {folder}. Use it: taesan fit classification TRAIN --backbone {folder} --output DIR")
+
+
+def _fill(options: argparse.Namespace) -> None:
+    from taesan.verbs.fill import fill
+
+    filled = fill(options.backbone, options.text, top=options.top, device=options.device)
+    if options.json:
+        _write_json(filled.as_dict())
+    elif options.as_text:
+        print(filled.filled)
+    else:
+        for number, (_, candidates) in enumerate(filled.blanks, 1):
+            print(f"blank {number}" if len(filled.blanks) > 1 else filled.text)
+            _print_candidates(candidates)
+
+
+def _next(options: argparse.Namespace) -> None:
+    from taesan.verbs.next_words import next_words
+
+    found = next_words(options.backbone, options.text, top=options.top, device=options.device)
+    if options.json:
+        _write_json(found.as_dict())
+    elif options.as_text:
+        print(found.text + found.candidates[0].text)
+    else:
+        print(found.text)
+        _print_candidates(found.candidates)
 
 
 def _show(options: argparse.Namespace) -> None:
@@ -227,11 +259,27 @@ def _parser() -> argparse.ArgumentParser:
     _add_reading(verb, formats=True)
 
     verb = _verb(verbs, "pretrain", "a backbone from raw text", _pretrain)
-    verb.add_argument("objective", choices=("masked",), help="masked: fill in the blank")
+    verb.add_argument("objective", choices=OBJECTIVES, help="masked: fill in the blank; causal: the next word")
     verb.add_argument("texts", metavar="TEXT", nargs="+", help="files of raw text, a document a line; also .gz, .xz")
+    verb.add_argument("--from", metavar="BACKBONE", dest="backbone", help="a backbone to continue, as it is shaped")
     _add_output(verb)
     verb.add_argument("--encoding", default="utf-8", help="encoding of the files (utf-8)")
     _add_settings(verb, PretrainConfig, ())
+
+    for name, help, run, text in (
+        ("fill", "what a masked language model puts into [MASK]", _fill, "a text with [MASK] where a word is missing"),
+        ("next", "how a causal language model goes on", _next, "how a text begins"),
+    ):
+        verb = _verb(verbs, name, help, run)
+        verb.add_argument("backbone", metavar="BACKBONE", help="taesan:…, a folder or a hub name")
+        verb.add_argument("text", metavar="TEXT", help=text)
+        verb.add_argument("--top", type=int, default=5, help="how many pieces to show (5)")
+        shown = verb.add_mutually_exclusive_group()
+        shown.add_argument("--json", action="store_true", help="as JSON")
+        shown.add_argument(
+            "--text", action="store_true", dest="as_text", help="the text with the likeliest piece alone"
+        )
+        verb.add_argument("--device", default="cpu", help="where to compute: cpu, cuda, mps")
 
     verb = _verb(verbs, "show", "what a model folder is, from what, with which score", _show)
     verb.add_argument("folder", metavar="DIR", help="a model folder")
@@ -279,9 +327,10 @@ def _add_settings(parser: argparse.ArgumentParser, kind: type[LoopConfig], extra
 
 
 def _help(field: dataclasses.Field[Any]) -> str:
-    choices = field.metadata["choices"]
-    given = f" ({', '.join(choices)}; default {field.default})" if choices else f" (default {field.default})"
-    return field.metadata["help"] + given
+    notes = [", ".join(choice for choice in field.metadata["choices"] if choice)]
+    notes += [f"default {field.default}"] if field.default != "" else []
+    given = "; ".join(filter(None, notes))
+    return field.metadata["help"] + (f" ({given})" if given else "")
 
 
 def _settings(kind: type[Any], options: argparse.Namespace) -> Any:
@@ -351,6 +400,15 @@ def _output(path: str | None) -> Iterator[BinaryIO]:
 
     with open_replacement(Path(path)) as file:
         yield file
+
+
+def _print_candidates(candidates: "Sequence[Candidate]") -> None:
+    from taesan.text.width import bar, display_width, ljust
+
+    shown = [escape(candidate.text) for candidate in candidates]
+    width = max(map(display_width, shown))
+    for text, candidate in zip(shown, candidates, strict=True):
+        print(f"  {ljust(text, width)}  {bar(candidate.probability)} {100 * candidate.probability:5.1f}%")
 
 
 def _example_arguments(task: str) -> str:

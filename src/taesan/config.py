@@ -37,6 +37,7 @@ class LoopConfig:
     threads: int = option(0, "CPU threads; 0: as many as cores. Part of a run's identity", minimum=0)
     checkpoint_seconds: float = option(120.0, "seconds between checkpoints", minimum=0)
     checkpoint_steps: int = option(0, "steps between checkpoints; 0: by seconds alone", minimum=0)
+    tensorboard: str = option("", "folder for TensorBoard's events; needs taesan[tensorboard]")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +67,9 @@ class PretrainConfig(LoopConfig):
     beta2: float = option(0.98, "AdamW's second moment decay", minimum=0)
     warmup: float = option(0.05, "part of all steps over which the rate rises", minimum=0)
     architecture: str = option(
-        "roberta-prelayernorm", "model class of transformers", choices=("bert", "roberta-prelayernorm")
+        "",
+        "model class of transformers; default roberta-prelayernorm (masked), gpt2 (causal)",
+        choices=("", "bert", "roberta-prelayernorm", "gpt2"),
     )
     layers: int = option(4, "layers", minimum=1)
     width: int = option(256, "size of the hidden states", minimum=1)
@@ -74,13 +77,26 @@ class PretrainConfig(LoopConfig):
     feed_forward: int = option(1024, "size of the feed-forward layer", minimum=1)
     dropout: float = option(0.0, "dropout while pretraining", minimum=0)
     warm_embeddings: bool = option(True, "start from embeddings that know which tokens stand near which")
+    tokenizer: str = option(
+        "",
+        "kind of tokenizer; default wordpiece (masked), byte-bpe (causal)",
+        choices=("", "wordpiece", "bpe", "byte-bpe", "unigram"),
+    )
     vocabulary_size: int = option(16_000, "entries of the tokenizer", minimum=8)
     tokenizer_bytes: int = option(60_000_000, "bytes of text that the tokenizer is trained on; 0: all", minimum=0)
     limit_bytes: int = option(0, "bytes read of each text file; 0: all", minimum=0)
-    max_length: int = option(512, "longest input in tokens", minimum=8)
+    max_length: int = option(0, "longest input in tokens; 0: 512 (masked), 1024 (causal), or the backbone's", minimum=0)
     short_length: int = option(128, "longest input in the first part of the run", minimum=8)
     full_length_fraction: float = option(0.1, "last part of the run, at full length", minimum=0)
     mask_fraction: float = option(0.2, "part of the tokens to be guessed", minimum=0)
+    masking: str = option("token", "what is masked: tokens, or whole eojeols", choices=("token", "eojeol"))
+    normalization: str = option("nfc", "Unicode form of the text", choices=("nfc", "nfkc", "none"))
+    language: str = option("", "keep lines in this language alone, as ko; default all")
+    minimum_characters: int = option(0, "leave out lines with fewer characters", minimum=0)
+    maximum_characters: int = option(0, "leave out lines with more characters; 0: none", minimum=0)
+    duplicates: str = option(
+        "keep", "lines that came before: keep, leave out equal or similar ones", choices=("keep", "exact", "near")
+    )
     validation_fraction: float = option(0.002, "part of the lines held out", minimum=0)
     validation_steps: int = option(500, "steps between validations", minimum=1)
 

@@ -8,7 +8,7 @@ import torch
 from transformers import AutoModelForMaskedLM
 
 from conftest import MASKED, SENTENCES
-from taesan.engine.objectives import IGNORED, MaskedLoss, mask, masked_collate
+from taesan.engine.objectives import IGNORED, LanguageModelLoss, mask, masked_collate
 from taesan.text.tokenizer import Tokenizer
 
 
@@ -83,7 +83,7 @@ def test_the_loss_is_that_of_all_logits(masked_backbones, tokenizer, architectur
     batch = masked_collate(rows.__getitem__, tokenizer, 0.3)(numbers, np.random.default_rng(4))
     tensors = {name: torch.from_numpy(array) for name, array in batch.items()}
     assert bool(tensors["attention_mask"].all()) is not padded
-    ours = MaskedLoss(model)(tensors)
+    ours = LanguageModelLoss(model)(tensors)
     ours.backward()
     gradients = {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
     model.zero_grad()

@@ -24,7 +24,7 @@ import sys
 from pathlib import Path
 import numpy as np
 from taesan.config import LoopConfig
-from taesan.engine.objectives import MaskedLoss
+from taesan.engine.objectives import LanguageModelLoss
 from taesan.engine.process import Process
 from taesan.engine.train import Validation, train
 from taesan.methods import METHODS
@@ -53,7 +53,7 @@ for kind in sys.argv[2:]:
     masked = kind == "masked"
     network = base.load("language_model") if masked else base.load("sequence", labels=("a", "b", "c"), seed=5)
     names = {id(parameter): name for name, parameter in network.named_parameters()}
-    model = MaskedLoss(network) if masked else adapt(METHODS["finetune"], network)
+    model = LanguageModelLoss(network) if masked else adapt(METHODS["finetune"], network)
     gradients = {}
 
     def note(parameters, norm):

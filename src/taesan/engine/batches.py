@@ -72,19 +72,21 @@ class EpochBatches:
         budget_tokens: int,
         accumulation: int,
         seed: int,
-        epochs: float = 0.0,
-        tokens: int = 0,
+        epochs: float = 1.0,
     ):
         self._lengths, self._collate, self._seed = lengths, collate, seed
         self._budget, self._accumulation = budget_tokens, accumulation
         self._epoch, self._plan = -1, list[NDArray[np.int64]]()
+        self.tokens = int(lengths.sum(dtype=np.int64))
         self.steps_per_epoch = 0
         self.steps_per_epoch = max(1, -(-self._count(0) // accumulation))
-        passes = epochs or tokens / max(1, int(lengths.sum(dtype=np.int64)))
-        self.steps = max(1, round(passes * self.steps_per_epoch))
+        self.steps = max(1, round(epochs * self.steps_per_epoch))
 
     def step(self, number: int) -> list[Batch]:
-        epoch, place = divmod(number, self.steps_per_epoch)
+        return self.part(*divmod(number, self.steps_per_epoch), number)
+
+    def part(self, epoch: int, place: int, number: int) -> list[Batch]:
+        """The micro-batches at a place of a pass; `number`, the step's in the whole run, seeds what is random."""
         count = self._count(epoch)
         random = np.random.default_rng((self._seed, number, 1))
         # The number of batches differs a little between epochs; the step's share of them does not.
@@ -101,3 +103,35 @@ class EpochBatches:
                 rows = self._plan[largest]
                 self._plan[largest : largest + 1] = [rows[: len(rows) // 2], rows[len(rows) // 2 :]]
         return len(self._plan)
+
+
+class GroupBatches:
+    """Passes over more rows than are planned at once: group by group, in another order each time.
+
+    `groups` open one group each; only one is open at a time, so memory does not grow with their number.
+    """
+
+    def __init__(self, groups: Sequence[Callable[[], EpochBatches]], *, tokens: int, seed: int):
+        """`tokens` to see in all, repeats included."""
+        self._groups, self._seed = groups, seed
+        self._number, self._open = 0, groups[0]()
+        self._steps = list[int]()
+        total = 0
+        for number in range(len(groups)):
+            group = self._group(number)
+            self._steps.append(group.steps_per_epoch)
+            total += group.tokens
+        self.steps = max(1, round(tokens / max(1, total) * sum(self._steps)))
+
+    def step(self, number: int) -> list[Batch]:
+        epoch, place = divmod(number, sum(self._steps))
+        for group in np.random.default_rng((self._seed, epoch, 3)).permutation(len(self._groups)):
+            if place < self._steps[group]:
+                return self._group(int(group)).part(epoch, place, number)
+            place -= self._steps[group]
+        raise IndexError(number)
+
+    def _group(self, number: int) -> EpochBatches:
+        if number != self._number:
+            self._number, self._open = number, self._groups[number]()
+        return self._open

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import load as load_tensors
 
 from taesan import store
+from taesan.engine.board import Board
 from taesan.errors import InputMissing, StorageError
 
 KEPT = 2
@@ -77,8 +78,8 @@ def _steps(run: Path) -> list[int]:
 class Log:
     """`DIR/log.jsonl`, a line an event, cut back to its length at the checkpoint that a run resumes from."""
 
-    def __init__(self, path: Path, state: State, say: Callable[[str], None]):
-        self._path = path
+    def __init__(self, path: Path, state: State, say: Callable[[str], None], board: Board | None = None):
+        self._path, self._board = path, board
         with store.storage_errors(path), path.open("ab") as file:
             file.truncate(min(state.log_bytes, file.tell()))
             kept = path.read_bytes()
@@ -93,12 +94,21 @@ class Log:
             file.write(line)
         self._bytes += len(line)
         self._digest.update(line)
+        if self._board:
+            self._board.write(event)
 
     def sync(self, state: State) -> None:
         """Brings all lines to the disk and notes them in `state`. Raises: StorageError."""
         with store.storage_errors(self._path), self._path.open("ab") as file:
             os.fsync(file.fileno())
         state.log_bytes, state.log_sha256 = self._bytes, self._digest.hexdigest()
+
+    def __enter__(self) -> "Log":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._board:
+            self._board.close()
 
 
 def _plain(value: Any) -> Any:

@@ -1,6 +1,8 @@
-"""What is learnt from raw text: guess the masked tokens."""
+"""What is learnt from raw text: guess the masked tokens, or the next ones."""
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import torch
@@ -10,30 +12,47 @@ from torch.nn.functional import cross_entropy
 from transformers import PreTrainedModel
 
 from taesan.engine.batches import Batch, pad
-from taesan.text.tokenizer import Tokenizer
+from taesan.errors import UsageError
+from taesan.text.tokenizer import Ids, Tokenizer
 
 IGNORED = -100
+Objective = Literal["masked", "causal"]
+Collate = Callable[[NDArray[np.int64], np.random.Generator], Batch]
+Flags = NDArray[np.bool_]
+
+
+class Texts(Protocol):
+    """Inputs by number, and which of their tokens open an eojeol."""
+
+    def __getitem__(self, index: int) -> Ids: ...
+
+    def opens(self, index: int) -> Flags: ...
 
 
 def mask(
     ids: NDArray[np.int64],
-    maskable: NDArray[np.bool_],
+    maskable: Flags,
     tokenizer: Tokenizer,
     fraction: float,
     random: np.random.Generator,
+    opens: Flags | None = None,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Inputs with `fraction` of the maskable tokens hidden, and labels that are -100 elsewhere. (B, T) both.
 
     Of the chosen, 80% become the mask, 10% another token, 10% stay (Devlin et al. 2019, appendix A.2); every row with
-    a maskable token has at least one.
+    a maskable token has at least one. With `opens` (B, T), whole eojeols are chosen, from one opening token to the
+    next, as whole-word masking does.
     """
-    noise = np.where(maskable, random.random(ids.shape), 2.0)
+    noise = random.random(ids.shape)
+    if opens is not None:
+        place = np.where(opens, np.arange(ids.shape[1]), 0)
+        noise = np.take_along_axis(noise, np.maximum.accumulate(place, axis=1), axis=1)
+    noise = np.where(maskable, noise, 2.0)
     if tokenizer.mask_id is None:
         raise TypeError("the tokenizer has no mask token")
     chosen = noise < fraction
-    lowest = noise.argmin(axis=1)
-    rows = np.flatnonzero(maskable.any(axis=1) & ~chosen.any(axis=1))
-    chosen[rows, lowest[rows]] = True
+    rows = maskable.any(axis=1) & ~chosen.any(axis=1)
+    chosen |= rows[:, None] & maskable & (noise == noise.min(axis=1, keepdims=True))
     labels = np.where(chosen, ids, IGNORED)
     fate = random.random(ids.shape)
     other = random.integers(0, tokenizer.vocabulary_size, ids.shape)
@@ -42,45 +61,97 @@ def mask(
     return inputs, labels
 
 
-def masked_collate(
-    sequence: Callable[[int], NDArray[np.int32]], tokenizer: Tokenizer, fraction: float
-) -> Callable[[NDArray[np.int64], np.random.Generator], Batch]:
+def masked_collate(texts: Texts, tokenizer: Tokenizer, fraction: float, *, eojeols: bool = False) -> Collate:
     """A collate function for `EpochBatches`: row numbers to a masked batch."""
     controls = np.array(sorted(tokenizer.control_ids), dtype=np.int64)
 
     def collate(rows: NDArray[np.int64], random: np.random.Generator) -> Batch:
-        ids = pad([sequence(int(row)) for row in rows], tokenizer.pad_id)
-        inputs, labels = mask(ids, ~np.isin(ids, controls), tokenizer, fraction, random)
-        attention = (np.arange(ids.shape[1]) < (ids != tokenizer.pad_id).sum(axis=1)[:, None]).astype(np.int64)
+        sequences = [texts[int(row)] for row in rows]
+        ids = pad(sequences, tokenizer.pad_id)
+        opens = None
+        if eojeols:
+            flags = [texts.opens(int(row))[: len(ids)] for row, ids in zip(rows, sequences, strict=True)]
+            opens = pad(flags, 1, ids.shape[1]).astype(np.bool_)
+        inputs, labels = mask(ids, ~np.isin(ids, controls), tokenizer, fraction, random, opens)
+        lengths = np.array([len(sequence) for sequence in sequences])
+        attention = (np.arange(ids.shape[1]) < lengths[:, None]).astype(np.int64)
         return {"input_ids": inputs, "attention_mask": attention, "labels": labels}
 
     return collate
 
 
-class MaskedLoss(nn.Module):
-    """Cross-entropy at the masked positions, summed. The output head reads those positions and no others.
+def causal_collate(row: Callable[[int], tuple[Ids, Ids, Ids]], tokenizer: Tokenizer) -> Collate:
+    """The same for the next tokens: `labels` stand where they are guessed, not where they are read."""
 
-    Measured against logits everywhere: 2.0 to 2.3 times the tokens a second at 4 layers of 256 (docs/lab.md).
+    def collate(rows: NDArray[np.int64], _random: np.random.Generator) -> Batch:
+        inputs, labels, positions = zip(*(row(int(number)) for number in rows), strict=True)
+        return {
+            "input_ids": pad(inputs, tokenizer.pad_id),
+            "labels": pad(labels, IGNORED),
+            "position_ids": pad(positions, 0),  # padding: texts of one token
+        }
+
+    return collate
+
+
+class LanguageModelLoss(nn.Module):
+    """Cross-entropy at the labelled positions, summed. The output head reads those positions and no others.
+
+    Measured for masked models against logits everywhere: 2.0 to 2.3 times the tokens a second at 4 layers of 256
+    (docs/lab.md). Where an architecture does more to its logits than one module (a soft cap, a scale), it is run whole.
     """
 
     def __init__(self, model: PreTrainedModel):
         super().__init__()
         self.model = model
+        self._head = _head_alone(model)
 
     def forward(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-        """(B, T) ids, mask and labels to the sum of nats over the masked positions."""
+        """(B, T) ids, labels and a mask or positions to the sum of nats over the labels."""
         labels = batch["labels"]
-        # Without padding there is nothing to mask out, and the attention is faster without a mask.
-        attention = None if bool(batch["attention_mask"].all()) else batch["attention_mask"]
-        hidden = self.model.base_model(input_ids=batch["input_ids"], attention_mask=attention).last_hidden_state
-        where = labels != IGNORED
-        logits = language_model_head(self.model)(hidden[where])  # (masked, vocabulary)
+        where, inputs = labels != IGNORED, _inputs(batch)
+        if self._head is None:
+            logits = self.model(**inputs).logits[where]
+        else:
+            logits = self._head(self.model.base_model(**inputs).last_hidden_state[where])  # (labels, vocabulary)
         return cross_entropy(logits.float(), labels[where], reduction="sum")
 
 
-def language_model_head(model: PreTrainedModel) -> nn.Module:
-    """The part of a masked model that turns hidden states into logits over the vocabulary."""
-    for name in ("cls", "lm_head"):
-        if hasattr(model, name):
-            return getattr(model, name)
-    raise TypeError(f"{type(model).__name__} has no language model head that taesan knows")
+def _inputs(batch: dict[str, torch.Tensor]) -> dict[str, Any]:
+    if "position_ids" in batch:  # several texts in a row: without a cache and a mask, positions tell them apart
+        return {"input_ids": batch["input_ids"], "position_ids": batch["position_ids"], "use_cache": False}
+    if bool(batch["attention_mask"].all()):  # nothing to mask out, and attention is faster without
+        return {"input_ids": batch["input_ids"]}
+    return {"input_ids": batch["input_ids"], "attention_mask": batch["attention_mask"]}
+
+
+def _head_alone(model: PreTrainedModel) -> nn.Module | None:
+    """The module that turns hidden states into the model's logits, if there is one: the model itself is asked."""
+    named = (getattr(model, name, None) for name in ("cls", "lm_head", "predictions"))
+    head = next((module for module in named if isinstance(module, nn.Module)), None)
+    with _asked(model) as ids, contextlib.suppress(RuntimeError):
+        if head is not None:
+            got = head(model.base_model(input_ids=ids).last_hidden_state)
+            return head if torch.allclose(got, model(input_ids=ids).logits, atol=1e-4) else None
+    return None
+
+
+def check_packing(model: PreTrainedModel) -> None:
+    """Raises: UsageError where two texts in one row, told apart by their positions, see each other in this model."""
+    with _asked(model) as ids:
+        positions = torch.arange(ids.shape[1], device=ids.device).remainder(3)[None]
+        packed = model(input_ids=ids, position_ids=positions, use_cache=False).logits[:, 3:]
+        alone = model(input_ids=ids[:, 3:]).logits
+    if not torch.allclose(packed, alone, atol=1e-4):
+        name = type(model).__name__
+        raise UsageError(f"in {name}, texts packed into one row see each other; taesan cannot pretrain it further")
+
+
+@contextlib.contextmanager
+def _asked(model: PreTrainedModel) -> Iterator[torch.Tensor]:
+    """Six token ids (1, 6) to ask the model about; dropout is off within."""
+    training = model.training
+    model.eval()
+    with torch.inference_mode():
+        yield torch.arange(1, 7, device=model.device).remainder(model.config.vocab_size)[None]
+    model.train(training)

@@ -16,6 +16,7 @@ from torch import nn
 from taesan.config import LoopConfig
 from taesan.engine import checkpoint
 from taesan.engine.batches import Batch, Batches
+from taesan.engine.board import Board
 from taesan.engine.checkpoint import Log, State, Tensors
 from taesan.engine.process import Process
 from taesan.errors import Stopped
@@ -70,13 +71,16 @@ def train(
         best = tensors.get("best")
     wrapped, prepared = process.accelerator.prepare(model, optimizer)
     _restore_scaler(process, state)
-    log = Log(run / "log.jsonl", state, lambda line: print_line(line, process)) if process.is_main else None
+    log = None
+    if process.is_main:
+        board = Board(config.tensorboard, state.step) if config.tensorboard else None
+        log = Log(run / "log.jsonl", state, lambda line: print_line(line, process), board)
     begun = saved = time.monotonic()
     earlier_seconds = state.seconds
     progress = Progress(
         title, total=batches.steps, unit="steps", start=state.step, enabled=process.is_main and not quiet
     )
-    with progress, _signals() as stop_signal:
+    with progress, log or contextlib.nullcontext(), _signals() as stop_signal:
         while state.step < batches.steps and not state.stopped_early:
             _seed(config.seed, state.step, process.rank)
             micro_batches = batches.step(state.step)

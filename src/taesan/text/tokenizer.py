@@ -2,7 +2,7 @@
 
 import json
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -66,6 +66,7 @@ class Tokenizer:
         backend.no_truncation()
         backend.no_padding()
         self.layout = self._find_layout()
+        self._mark = _mark(backend)
 
     @classmethod
     def load(cls, folder: str | Path) -> "Tokenizer":
@@ -110,6 +111,34 @@ class Tokenizer:
         """Each text's token ids alone: faster where offsets are not asked for."""
         encodings = self.backend.encode_batch_fast(list(texts), add_special_tokens=False)
         return [self._plain_ids(encoding) for encoding in encodings]
+
+    def ids_after(self, text: str) -> Ids:
+        """The ids of `text` as it stands right behind a word: in WordPiece, 는 of 영화는 is another piece than 는.
+
+        It is encoded behind one letter after another, until one stays a piece of its own.
+        """
+        for word in "" if text[:1].isspace() else _WORDS["가" <= text[:1] <= "힣"]:
+            alone, joined = self.ids([word, word + text])
+            apart = np.array_equal(joined[: len(alone)], alone)
+            if apart and self.unknown_id not in alone:
+                return joined[len(alone) :]
+        return self.ids([text])[0]
+
+    def token(self, number: int) -> str:
+        """The vocabulary's own spelling of an id."""
+        return self.backend.id_to_token(number) or ""
+
+    def piece(self, number: int) -> str:
+        """An id as it reads, after a space where it opens a word; bytes that are no whole character as `<ED>`."""
+        token = self.token(number)
+        if number in self.control_ids or number == self.unknown_id:
+            return token
+        if self._mark == "Ġ":
+            codes = bytes(_BYTES.get(character, 0x3F) for character in token)
+            return "".join(part if ok else f"<{part}>" for ok, part in _decoded(codes))
+        if self._mark == "▁":
+            return token.replace("▁", " ")
+        return token.removeprefix(self._mark) if self._mark and token.startswith(self._mark) else " " + token
 
     def join(self, first: Ids, second: Ids | None = None) -> tuple[Ids, Ids]:
         """`input_ids` and `token_type_ids` (T,), with the control tokens of the layout around one or two texts."""
@@ -192,6 +221,41 @@ class Tokenizer:
 
     def _separator(self) -> tuple[int, ...]:
         return () if self.separator_id is None else (self.separator_id,)
+
+
+def _mark(backend: Backend) -> str:
+    """How the vocabulary tells pieces that open a word: Ġ and ▁ stand before them, WordPiece's ## before the others."""
+    file: dict[str, Any] = json.loads(backend.to_str())
+    steps = json.dumps([file.get("pre_tokenizer"), file.get("decoder")])
+    if '"ByteLevel"' in steps:
+        return "Ġ"
+    if '"Metaspace"' in steps or "▁" in steps:
+        return "▁"
+    return str(file["model"].get("continuing_subword_prefix") or "")
+
+
+def _decoded(codes: bytes) -> Iterator[tuple[bool, str]]:
+    """UTF-8 as whole characters, and each byte that is part of none in hexadecimal digits."""
+    while codes:
+        try:
+            yield True, codes.decode()
+            return
+        except UnicodeDecodeError as error:
+            if error.start:
+                yield True, codes[: error.start].decode()
+            yield False, f"{codes[error.start]:02X}"
+            codes = codes[error.start + 1 :]
+
+
+def _byte_alphabet() -> dict[str, int]:
+    """The letter that stands for each byte in byte-level vocabularies (Radford et al. 2019, its reference code)."""
+    plain = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    others = [code for code in range(0x100) if code not in set(plain)]
+    return {chr(code): code for code in plain} | {chr(0x100 + place): code for place, code in enumerate(others)}
+
+
+_BYTES = _byte_alphabet()
+_WORDS = {True: "가쌍뛰흙곰", False: "qzxkv"}  # by whether the text after it is Hangul
 
 
 def _cover_joined(offsets: Ids, text: str) -> None:

@@ -26,3 +26,9 @@ def shorten(text: str, width: int) -> str:
     while display_width(line) > width - 1:
         line = line[:-1]
     return line + "…"
+
+
+def bar(part: float, width: int = 24) -> str:
+    """A probability as a bar of that many cells."""
+    full = round(part * width)
+    return "█" * full + "·" * (width - full)

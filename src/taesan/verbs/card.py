@@ -1,4 +1,4 @@
-"""The model card: README.md of a model folder."""
+"""Model cards: README.md of a model folder and of a backbone."""
 
 import json
 from typing import Any
@@ -45,5 +45,34 @@ Settings
 
 ```json
 {json.dumps(manifest["config"], indent=1)}
+```
+"""
+
+
+def backbone_card(manifest: dict[str, Any]) -> str:
+    """The same for a backbone that was pretrained here."""
+    config, scores = manifest["config"], manifest["scores"]
+    masked = manifest["objective"] == "masked"
+    guessed = "masked token" if masked else "token"
+    origin = f", from {manifest['backbone']['name']}" if "backbone" in manifest else ""
+    files = "\n".join(f"- {source['name']} (SHA-256 {source['sha256'][:16]}…)" for source in manifest["data"])
+    return f"""---
+library_name: transformers
+pipeline_tag: {"fill-mask" if masked else "text-generation"}
+---
+# A {manifest["objective"]} language model made by taesan
+
+{manifest["parameters"]:,} parameters, at most {config["max_length"]:,} tokens, stored in half precision.
+
+It saw {config["train_tokens"]:,} tokens in {manifest["steps"]:,} steps ({manifest["seconds"]:,.0f} seconds on \
+{config["threads"]} CPU threads){origin}. On held-out lines: {scores["held_out_loss"]:.3f} nats a {guessed}, \
+{scores["bits_per_byte"]:.3f} bits a byte.
+
+Trained on
+
+{files}
+
+```json
+{json.dumps(config, indent=1)}
 ```
 """

@@ -8,11 +8,10 @@ from taesan.data import samples
 from taesan.engine.load import open_predictor
 from taesan.progress import duration
 from taesan.tasks.base import Score
-from taesan.text.width import display_width, ljust, shorten
+from taesan.text.width import bar, display_width, ljust, shorten
 from taesan.verbs.fit import Fitted, fit
 from taesan.verbs.predict import predict
 
-BAR = 24
 TEXTS = (
     "기대 없이 봤는데 마지막 장면에서 한참을 울었다",
     "배우들 연기는 좋은데 이야기가 너무 늘어져서 졸았어요",
@@ -42,10 +41,10 @@ def _show(folder: Path, *, quiet: bool, kept: bool) -> None:
     for name, fitted in (("from taesan:bert-mini", warm), ("from scratch", cold)):
         score = _accuracy(fitted)
         print(
-            f"   {name:<22} {_bar(score.value)} {100 * score.value:5.1f}%   ({100 * score.low:.1f} to "
+            f"   {name:<22} {bar(score.value)} {100 * score.value:5.1f}%   ({100 * score.low:.1f} to "
             f"{100 * score.high:.1f})   {duration(fitted.seconds)} to train"
         )
-    print(f"   {'guessing':<22} {_bar(0.5)}  50.0%\n")
+    print(f"   {'guessing':<22} {bar(0.5)}  50.0%\n")
     print(_verdict(_accuracy(warm), _accuracy(cold)))
     print("\n2. Ask the first one about reviews that it has never seen.\n")
     predictor, _ = open_predictor(folder / "reviews")
@@ -54,7 +53,7 @@ def _show(folder: Path, *, quiet: bool, kept: bool) -> None:
         probabilities = prediction.as_dict()["probabilities"]
         width = max(map(display_width, probabilities))
         for label, probability in probabilities.items():
-            print(f"     {ljust(label, width)}  {_bar(probability)} {100 * probability:5.1f}%")
+            print(f"     {ljust(label, width)}  {bar(probability)} {100 * probability:5.1f}%")
         print()
     print("3. Now your own file: a CSV, TSV or JSONL with columns text and label.\n")
     print("   taesan check classification mine.csv")
@@ -80,11 +79,6 @@ def _fit(folder: Path, *, from_scratch: bool, quiet: bool) -> Fitted:
 def _accuracy(fitted: Fitted) -> Score:
     assert fitted.test is not None  # a test file was given
     return fitted.test.scores["accuracy"]
-
-
-def _bar(part: float) -> str:
-    full = round(part * BAR)
-    return "█" * full + "·" * (BAR - full)
 
 
 def _verdict(warm: Score, cold: Score) -> str:

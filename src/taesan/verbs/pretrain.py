@@ -1,80 +1,90 @@
-"""`taesan pretrain masked TEXT... --output DIR`: a backbone from raw text."""
+"""`taesan pretrain {masked,causal} TEXT... --output DIR`: a backbone from raw text."""
 
 import json
-import math
 import shutil
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
+from transformers import PreTrainedModel
 
 from taesan import store
 from taesan.config import PretrainConfig
 from taesan.data import Report, read_lines
 from taesan.engine import checkpoint
-from taesan.engine.batches import Batch, EpochBatches
-from taesan.engine.objectives import MaskedLoss, masked_collate
+from taesan.engine.board import check_installed
+from taesan.engine.objectives import LanguageModelLoss, Objective, check_packing
+from taesan.engine.pretraining import Phases, held_out_scores
 from taesan.engine.process import Process
 from taesan.engine.run import Run
 from taesan.engine.train import Result, Validation, train
-from taesan.errors import DataError, Problem
-from taesan.models.backbone import config_bytes, model_arrays
-from taesan.models.shapes import FINE_TUNING_DROPOUT, new_masked
+from taesan.errors import DataError, Problem, UsageError, escape
+from taesan.models.backbone import Backbone, config_bytes, find, model_arrays
+from taesan.models.shapes import ARCHITECTURES, FINE_TUNING_DROPOUT, new_backbone, set_dropout
 from taesan.models.warm_start import cooccurrence_embeddings
 from taesan.progress import Progress
-from taesan.text.corpus import Corpus, Sequences
-from taesan.text.tokenizer import Tokenizer
-from taesan.text.train import train_wordpiece
+from taesan.text.corpus import Corpus, CorpusWriter
+from taesan.text.tokenizer import FILES, Tokenizer
+from taesan.text.train import train_tokenizer
+from taesan.verbs.card import backbone_card
 from taesan.verbs.reading import file_record, lookup
 
-VALIDATION_BATCHES = 64
 WARM_DEVIATION = 0.04  # twice that of a random start: the rows differ in length, and rare ones stay small
-DEFAULT_LEARNING_RATE = 2e-3
+# What stands in a config for the objective's own choice.
+DEFAULTS: dict[str, dict[str, Any]] = {
+    "masked": {"architecture": "roberta-prelayernorm", "tokenizer": "wordpiece", "max_length": 512},
+    "causal": {"architecture": "gpt2", "tokenizer": "byte-bpe", "max_length": 1024},
+}
+# By width: peak learning rate of a new backbone, and of one that is continued.
+LEARNING_RATES = ((256, 2e-3, 5e-4), (512, 1e-3, 2e-4), (1 << 30, 5e-4, 1e-4))
 
 
 def pretrain(
-    objective: str,
+    objective: Objective,
     texts: Sequence[str | Path],
     *,
     output: str | Path,
+    backbone: str | None = None,
     config: PretrainConfig | None = None,
     resume: bool = False,
     overwrite: bool = False,
     encoding: str = "utf-8",
     quiet: bool = False,
 ) -> Path:
-    """The folder of a backbone that learnt from `texts`, one document a line, to fill in masked tokens.
+    """The folder of a backbone that learnt from `texts`, one document a line.
+
+    `masked` learns to fill in masked tokens, `causal` to go on. With `backbone` (`--from`), that one is continued with
+    its own tokenizer and shape; else a new one is made as `config` says.
 
     Raises: UsageError, DataError, InputMissing, OutputError, LockedError, StorageError; Stopped after a signal.
     """
-    lookup(dict.fromkeys(("masked",)), objective, "objective")
-    config = config or PretrainConfig()
-    config = replace(config, learning_rate=config.learning_rate or DEFAULT_LEARNING_RATE)
+    lookup(ARCHITECTURES, objective, "objective")
+    base = _base(backbone, objective)
+    config = _with_defaults(config or PretrainConfig(), objective, base)
+    check_installed(config.tensorboard)
     process = Process(device=config.device, precision=config.precision, threads=config.threads)
     config = replace(config, threads=config.threads or torch.get_num_threads())
     for text in texts:
         next(read_lines(text, report=Report(), encoding=encoding), None)  # a wrong name is said before a folder is made
     sources = [file_record(text) for text in texts]
-    folder = Path(output)
-    identity = {"verb": "pretrain", "objective": "masked", "config": asdict(config), "data": sources}
-    with Run(folder, identity, process, resume=resume, overwrite=overwrite) as run:
+    origin = {"backbone": {"name": base.name, "sha256": base.sha256}} if base else {}
+    identity = {"verb": "pretrain", "objective": objective, **origin, "config": asdict(config), "data": sources}
+    with Run(Path(output), identity, process, resume=resume, overwrite=overwrite) as run:
         if process.is_main:
-            _prepare(run.path / "corpus", texts, config, encoding, quiet)
+            _prepare(run.path / "corpus", texts, objective, config, base, encoding, quiet)
         process.wait()
         tokenizer = Tokenizer.load(run.path / "corpus")
-        model = new_masked(config, tokenizer)
-        loss = MaskedLoss(model)
-        training = Corpus(run.path / "corpus" / "training")
-        if config.warm_embeddings and checkpoint.newest(run.path, lambda _: None) is None:
+        training, held_out = Corpus(run.path / "corpus" / "training"), Corpus(run.path / "corpus" / "held_out")
+        model, dropouts = _model(objective, config, base, tokenizer)
+        loss = LanguageModelLoss(model)
+        if config.warm_embeddings and not base and checkpoint.newest(run.path, lambda _: None) is None:
             _warm_embeddings(model, training, tokenizer, process, quiet)
-        batches = _Phases(config, tokenizer, training)
-        scores = _validator(loss, Corpus(run.path / "corpus" / "held_out"), tokenizer, config, process)
+        scores = held_out_scores(objective, loss, held_out, tokenizer, config, process)
         result = train(
             loss,
-            batches,
+            Phases(objective, config, tokenizer, training),
             config,
             process,
             run=run.path,
@@ -89,44 +99,84 @@ def pretrain(
             quiet=quiet,
         )
         if process.is_main:
-            _save(run, model, config, result, scores(), sources, batches)
-    return folder
+            facts = {"scores": scores(), "corpus_tokens": training.tokens, **identity}
+            _save(run, model, dropouts, result, facts)
+    return Path(output)
 
 
-class _Phases:
-    """Lines by themselves, short, for most of the run; then lines packed to the full length."""
+def _base(name: str | None, objective: str) -> Backbone | None:
+    """Raises: UsageError for a backbone that has learnt the other objective; StorageError for a damaged one."""
+    if name is None:
+        return None
+    base = find(name)
+    if base.kind != objective:
+        raise UsageError(f"{escape(name)} is a {base.kind} language model. Continue it by: taesan pretrain {base.kind}")
+    if (base.path / store.MANIFEST).exists():
+        store.Folder(base.path).read_all()
+    if objective == "masked" and base.tokenizer.mask_id is None:
+        raise UsageError(f"the tokenizer of {escape(name)} has no mask token, so nothing can be masked")
+    return base
 
-    def __init__(self, config: PretrainConfig, tokenizer: Tokenizer, corpus: Corpus):
-        short = Sequences(corpus, tokenizer, length=min(config.short_length, config.max_length), packed=False)
-        full = Sequences(corpus, tokenizer, length=config.max_length, packed=True)
-        full_tokens = round(config.train_tokens * config.full_length_fraction)
-        parts = ((short, config.train_tokens - full_tokens), (full, full_tokens))
-        self.tokens_in_corpus = len(corpus.tokens)
-        self._parts = [
-            EpochBatches(
-                sequences.lengths,
-                masked_collate(sequences.__getitem__, tokenizer, config.mask_fraction),
-                budget_tokens=config.batch_tokens,
-                accumulation=config.accumulation,
-                seed=config.seed + index,
-                tokens=tokens,
+
+def _with_defaults(config: PretrainConfig, objective: str, base: Backbone | None) -> PretrainConfig:
+    """`config` with the zeros and blanks filled in; of a backbone that is continued, with its own shape."""
+    if base is None:
+        chosen = {name: value for name, value in DEFAULTS[objective].items() if not getattr(config, name)}
+        config = replace(config, **chosen)
+        width = config.width
+    else:
+        _refuse_shape(config, base)
+        width = base.config.hidden_size
+        if config.max_length > base.max_length:
+            raise UsageError(
+                f"max_length is {config.max_length}; {escape(base.name)} reads at most {base.max_length} tokens"
             )
-            for index, (sequences, tokens) in enumerate(parts)
-            if tokens > 0
-        ]
-        self.steps = sum(part.steps for part in self._parts)
-
-    def step(self, number: int) -> list[Batch]:
-        for part in self._parts:
-            if number < part.steps:
-                return part.step(number)
-            number -= part.steps
-        raise IndexError(number)
+        config = replace(config, max_length=config.max_length or base.max_length)
+    if config.max_length < 8:
+        raise UsageError(f"max_length is {config.max_length}; expected at least 8")
+    new, continued = next(rates for limit, *rates in LEARNING_RATES if width <= limit)
+    return replace(config, learning_rate=config.learning_rate or (continued if base else new))
 
 
-def _prepare(folder: Path, texts: Sequence[str | Path], config: PretrainConfig, encoding: str, quiet: bool) -> None:
+def _refuse_shape(config: PretrainConfig, base: Backbone) -> None:
+    shape = {
+        *("architecture", "layers", "width", "heads", "feed_forward"),
+        *("tokenizer", "vocabulary_size", "tokenizer_bytes", "warm_embeddings"),
+    }
+    given = [f.name for f in fields(config) if f.name in shape and getattr(config, f.name) != f.default]
+    if given:
+        raise UsageError(
+            f"{', '.join(given)}: {escape(base.name)} has a shape and a tokenizer of its own, which --from continues. "
+            "Leave that out, or make a new backbone without --from."
+        )
+
+
+def _model(
+    objective: Objective, config: PretrainConfig, base: Backbone | None, tokenizer: Tokenizer
+) -> tuple[PreTrainedModel, dict[str, Any]]:
+    """The model to train, and the dropouts that are written into its config at the end, for fine-tuning."""
+    if base is None:
+        model = new_backbone(objective, config, tokenizer)
+        dropouts = dict.fromkeys(set_dropout(model.config), FINE_TUNING_DROPOUT)
+    else:
+        dropouts = set_dropout(base.config, config.dropout)
+        model = base.load("language_model", seed=config.seed)
+    if objective == "causal":
+        check_packing(model)
+    return model, dropouts
+
+
+def _prepare(
+    folder: Path,
+    texts: Sequence[str | Path],
+    objective: Objective,
+    config: PretrainConfig,
+    base: Backbone | None,
+    encoding: str,
+    quiet: bool,
+) -> None:
     """Tokenizer and token files; a run that is resumed finds them done."""
-    if (folder / "held_out" / "corpus.json").exists():
+    if Corpus.open(folder / "training") and Corpus.open(folder / "held_out"):
         return
     report = Report()
 
@@ -138,124 +188,77 @@ def _prepare(folder: Path, texts: Sequence[str | Path], config: PretrainConfig, 
                     yield line
         report.raise_for_errors()
 
-    share = config.tokenizer_bytes // len(texts) if config.tokenizer_bytes else 0
-    limits = [limit for limit in (share, config.limit_bytes) if limit]
-    sample = list(lines(min(limits, default=0), "reading for the tokenizer"))
-    if not sample:
+    if base is None:
+        share = config.tokenizer_bytes // len(texts) if config.tokenizer_bytes else 0
+        limits = [limit for limit in (share, config.limit_bytes) if limit]
+        sample = list(lines(min(limits, default=0), "reading for the tokenizer"))
+        _refuse_empty(len(sample), texts)
+        if not quiet:
+            Progress("").say(f"training the tokenizer on {len(sample):,} lines")
+        tokenizer = train_tokenizer(sample, kind=config.tokenizer, size=config.vocabulary_size, objective=objective)
+        del sample
+    else:
+        tokenizer = base.tokenizer
+    token_types = base.token_types if base else objective == "masked"
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in tokenizer.files(max_length=config.max_length, token_types=token_types).items():
+        store.replace_file(folder / name, content)
+    eojeols = objective == "masked" and config.masking == "eojeol"
+    training = CorpusWriter(folder / "training", tokenizer, eojeols=eojeols)
+    held_out = CorpusWriter(folder / "held_out", tokenizer)
+    every = max(2, round(1 / max(config.validation_fraction, 1e-9)))
+    count = 0
+    for count, line in enumerate(lines(config.limit_bytes, "encoding"), 1):
+        (training if count % every else held_out).add(line)
+    _refuse_empty(count, texts)
+    if count < every:
+        raise UsageError(
+            f"{count:,} lines are too few to hold 1 in {every:,} out. Add text, or raise it: "
+            f"--set validation_fraction={min(0.5, 2 / max(2, count)):.2g}"
+        )
+    training.close()
+    held_out.close()
+
+
+def _refuse_empty(lines: int, texts: Sequence[str | Path]) -> None:
+    if not lines:
         where = ", ".join(str(text) for text in texts)
         raise DataError([Problem("file-empty", where, expected="at least one line of text")])
-    if not quiet:
-        Progress("").say(f"training the tokenizer on {len(sample):,} lines")
-    tokenizer = train_wordpiece(sample, size=config.vocabulary_size)
-    del sample
-    files = tokenizer.files(max_length=config.max_length, token_types=True)
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, content in files.items():
-        store.replace_file(folder / name, content)
-    every = max(2, round(1 / max(config.validation_fraction, 1e-9)))
-    training = (line for i, line in enumerate(lines(config.limit_bytes, "encoding")) if i % every != every - 1)
-    Corpus.write(training, tokenizer, folder / "training")
-    held_out = (line for i, line in enumerate(lines(config.limit_bytes, "held out")) if i % every == every - 1)
-    Corpus.write(held_out, tokenizer, folder / "held_out")
 
 
 def _warm_embeddings(model: Any, corpus: Corpus, tokenizer: Tokenizer, process: Process, quiet: bool) -> None:
     if process.is_main and not quiet:
-        Progress("").say(f"counting neighbours among {len(corpus.tokens):,} tokens to warm the embeddings")
+        Progress("").say(f"counting neighbours among {corpus.tokens:,} tokens to warm the embeddings")
     weight = model.get_input_embeddings().weight
     warm = cooccurrence_embeddings(
-        corpus.tokens, vocabulary_size=tokenizer.vocabulary_size, width=weight.shape[1], deviation=WARM_DEVIATION
+        lambda: (corpus.shard(number).tokens for number in range(corpus.shards)),
+        vocabulary_size=tokenizer.vocabulary_size,
+        width=weight.shape[1],
+        deviation=WARM_DEVIATION,
     )
     with torch.no_grad():
         weight.copy_(torch.from_numpy(warm))
 
 
-def _validator(
-    loss: MaskedLoss, corpus: Corpus, tokenizer: Tokenizer, config: PretrainConfig, process: Process
-) -> Callable[[], dict[str, float]]:
-    """Mean nats a masked token on the same held-out batches, masked the same way every time."""
-    sequences = Sequences(corpus, tokenizer, length=min(config.short_length, config.max_length), packed=False)
-    batches = EpochBatches(
-        sequences.lengths,
-        masked_collate(sequences.__getitem__, tokenizer, 0.15),
-        budget_tokens=4096,
-        accumulation=1,
-        seed=0,
-        epochs=1,
-    )
-
-    def scores() -> dict[str, float]:
-        total, count = 0.0, 0
-        loss.eval()
-        with torch.inference_mode():
-            for step in range(min(VALIDATION_BATCHES, batches.steps)):
-                for batch in batches.step(step):
-                    tensors = {name: torch.from_numpy(array).to(process.device) for name, array in batch.items()}
-                    total += float(loss(tensors))
-                    count += int(np.sum(batch["labels"] != -100))
-        mean = total / max(1, count)
-        return {"held_out_loss": mean, "perplexity": math.exp(min(mean, 50.0))}
-
-    return scores
-
-
-def _save(
-    run: Run,
-    model: Any,
-    config: PretrainConfig,
-    result: Result,
-    scores: dict[str, float],
-    sources: list[dict[str, Any]],
-    batches: _Phases,
-) -> None:
-    model.config.hidden_dropout_prob = model.config.attention_probs_dropout_prob = FINE_TUNING_DROPOUT
+def _save(run: Run, model: Any, dropouts: dict[str, Any], result: Result, facts: dict[str, Any]) -> None:
+    for name, value in dropouts.items():
+        setattr(model.config, name, value)
     model.config.architectures = [type(model).__name__]
     manifest = {
         "kind": "backbone",
-        "objective": "masked",
-        "config": asdict(config),
-        "data": sources,
-        "scores": scores,
+        **{name: value for name, value in facts.items() if name != "verb"},
         "steps": result.state.step,
         "seconds": round(result.state.seconds, 1),
-        "corpus_tokens": batches.tokens_in_corpus,
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
     }
-    tokenizer = {
-        name: (run.path / "corpus" / name).read_bytes() for name in ("tokenizer.json", "tokenizer_config.json")
+    files: dict[str, store.Content] = {
+        "config.json": config_bytes(model),
+        "model.safetensors": store.tensor_chunks(model_arrays(model, half=True), {"format": "pt"}),
+        **{name: (run.path / "corpus" / name).read_bytes() for name in FILES},
+        "README.md": backbone_card(manifest).encode(errors="backslashreplace"),
     }
-    run.finish(
-        {
-            "config.json": config_bytes(model),
-            "model.safetensors": store.tensor_chunks(model_arrays(model, half=True), {"format": "pt"}),
-            **tokenizer,
-            "README.md": _card(manifest).encode(errors="backslashreplace"),
-        },
-        manifest,
-    )
+    if facts["objective"] == "causal":
+        ids = {name: getattr(model.config, name) for name in ("bos_token_id", "eos_token_id", "pad_token_id")}
+        files["generation_config.json"] = (json.dumps(ids) + "\n").encode()
+    run.finish(files, manifest)
     shutil.rmtree(run.path / "corpus", ignore_errors=True)
-
-
-def _card(manifest: dict[str, Any]) -> str:
-    config, scores = manifest["config"], manifest["scores"]
-    files = "\n".join(f"- {source['name']} (SHA-256 {source['sha256'][:16]}…)" for source in manifest["data"])
-    return f"""---
-library_name: transformers
-pipeline_tag: fill-mask
----
-# A masked language model made by taesan
-
-{config["layers"]} layers of {config["width"]}, {manifest["parameters"]:,} parameters, {config["vocabulary_size"]:,} \
-entries, at most {config["max_length"]} tokens, stored in half precision.
-
-It saw {config["train_tokens"]:,} tokens in {manifest["steps"]:,} steps ({manifest["seconds"]:,.0f} seconds on \
-{config["threads"]} CPU threads); its loss on held-out lines is {scores["held_out_loss"]:.3f} nats a masked token.
-
-Trained on
-
-{files}
-
-```json
-{json.dumps(config, indent=1)}
-```
-"""
