@@ -104,7 +104,7 @@ def save_masked(folder: Path, architecture: str, tokenizer: Tokenizer, **shape: 
     return _save(folder, getattr(transformers, f"{name}ForMaskedLM")(config), tokenizer, token_types=True)
 
 
-def save_causal(folder: Path, tokenizer: Tokenizer) -> Path:
+def save_causal(folder: Path, tokenizer: Tokenizer, **shape: object) -> Path:
     """A two-layer GPT-2, as transformers saves it."""
     import torch
     from transformers import GPT2Config, GPT2LMHeadModel
@@ -120,6 +120,7 @@ def save_causal(folder: Path, tokenizer: Tokenizer) -> Path:
         initializer_range=0.2,
         bos_token_id=ending,
         eos_token_id=ending,
+        **shape,
     )
     return _save(folder, GPT2LMHeadModel(config), tokenizer, token_types=False)
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from taesan.engine.batches import EpochBatches, pad, plan
+from taesan.engine.batches import EpochBatches, GroupBatches, pad, plan
 
 lengths = st.lists(st.integers(1, 60), min_size=1, max_size=120).map(lambda one: np.array(one, dtype=np.int32))
 
@@ -85,8 +85,50 @@ def test_a_run_is_as_long_as_was_asked_for() -> None:
     assert epoch_batches(lengths).steps == 39
     assert epoch_batches(lengths, epochs=0.5).steps == 6
     assert epoch_batches(lengths, epochs=2.0, accumulation=4).steps == 8
-    assert epoch_batches(lengths, epochs=0.0, tokens=5000).steps == 65
     assert epoch_batches(lengths[:1], epochs=0.01).steps == 1
+
+
+def group_batches(groups: list[np.ndarray], tokens: int) -> tuple[GroupBatches, list[int]]:
+    """Batches of rows numbered through all groups, and which groups were opened, in order."""
+    opened, firsts = [], np.cumsum([0, *map(len, groups)])
+
+    def opener(number: int) -> EpochBatches:
+        def numbered(rows: np.ndarray, random: np.random.Generator) -> dict[str, np.ndarray]:
+            return collate(rows + firsts[number], random)
+
+        opened.append(number)
+        return EpochBatches(groups[number], numbered, budget_tokens=80, accumulation=2, seed=3)
+
+    openers = [lambda number=number: opener(number) for number in range(len(groups))]
+    return GroupBatches(openers, tokens=tokens, seed=5), opened
+
+
+@given(st.lists(lengths, min_size=1, max_size=4), st.randoms(use_true_random=False))
+def test_groups_hold_every_row_once_an_epoch_one_open_at_a_time(groups, chance) -> None:
+    total = int(sum(group.sum() for group in groups))
+    batches, opened = group_batches(groups, tokens=3 * total)
+    assert opened == list(range(len(groups)))
+    assert batches.steps % 3 == 0
+    an_epoch = batches.steps // 3
+    whole = [flat(batches.step(number)) for number in range(batches.steps)]
+    for epoch in range(3):
+        steps = whole[epoch * an_epoch : (epoch + 1) * an_epoch]
+        assert sorted(row for step in steps for rows, _ in step for row in rows) == list(range(sum(map(len, groups))))
+    assert len(opened) <= 4 * len(groups)  # once to count, once an epoch
+    numbers = list(range(batches.steps))
+    chance.shuffle(numbers)
+    fresh, _ = group_batches(groups, tokens=3 * total)
+    for number in numbers:
+        assert flat(fresh.step(number)) == whole[number]
+
+
+def test_groups_come_in_another_order_each_time() -> None:
+    groups = [np.full(8, 10, dtype=np.int32)] * 6  # one step a group
+    batches, _ = group_batches(groups, tokens=5 * 480)
+    orders = {tuple(flat(batches.step(e * 6 + p))[0][0][0] // 8 for p in range(6)) for e in range(5)}
+    assert len(orders) > 2
+    assert all(sorted(order) == list(range(6)) for order in orders)
+    assert group_batches(groups, tokens=240)[0].steps == 3
 
 
 def test_pad() -> None:

@@ -1,14 +1,24 @@
 """Masking by its fractions, and a loss on the masked positions alone that equals the one over everything."""
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
 import torch
-from transformers import AutoModelForMaskedLM
+from transformers import AutoModelForCausalLM, AutoModelForMaskedLM
 
 from conftest import MASKED, SENTENCES
-from taesan.engine.objectives import IGNORED, LanguageModelLoss, mask, masked_collate
+from taesan.engine.objectives import (
+    IGNORED,
+    LanguageModelLoss,
+    causal_collate,
+    check_packing,
+    mask,
+    masked_collate,
+)
+from taesan.errors import UsageError
+from taesan.text.corpus import Corpus, NextTokens
 from taesan.text.tokenizer import Tokenizer
 
 
@@ -106,3 +116,101 @@ def test_the_loss_is_that_of_all_logits(masked_backbones, tokenizer, architectur
 def test_a_tokenizer_without_a_mask_is_refused(byte_tokenizer) -> None:
     with pytest.raises(TypeError, match="no mask token"):
         mask(np.ones((1, 3), int), np.ones((1, 3), bool), byte_tokenizer, 0.2, np.random.default_rng(0))
+
+
+@pytest.mark.parametrize("fraction", [0.15, 0.3])
+def test_whole_eojeols_are_masked(tokenizer, fraction) -> None:
+    ids = ids_of(tokenizer, 400, 100, 0)
+    maskable = ~np.isin(ids, list(tokenizer.control_ids))
+    opens = np.random.default_rng(3).random(ids.shape) < 0.5
+    opens[:, 0] = True
+    _, labels = mask(ids, maskable, tokenizer, fraction, np.random.default_rng(1), opens)
+    chosen = labels != IGNORED
+    for row in range(len(ids)):
+        for word in np.split(np.arange(ids.shape[1]), np.flatnonzero(opens[row]))[1:]:
+            inside = chosen[row, word][maskable[row, word]]
+            assert inside.all() or not inside.any()
+    assert abs(chosen.sum() / maskable.sum() - fraction) < 0.03  # as many tokens as without, on average
+    assert chosen.any(axis=1).all()
+
+
+@pytest.fixture
+def causal_batch(byte_tokenizer, tmp_path) -> dict[str, torch.Tensor]:
+    """All sentences in rows of 40 tokens, several in a row, some cut."""
+    corpus = Corpus.write(SENTENCES, byte_tokenizer, tmp_path)
+    rows = NextTokens([corpus.shard(0)], byte_tokenizer, length=40)
+    batch = causal_collate(rows.row, byte_tokenizer)(np.arange(len(rows.lengths)), np.random.default_rng(0))
+    assert (batch["position_ids"][:, 1:] == 0).any()
+    return {name: torch.from_numpy(array) for name, array in batch.items()}
+
+
+def test_packed_texts_do_not_see_each_other(causal_backbone, causal_batch) -> None:
+    """The loss of every piece of a text equals transformers' own on that piece by itself, and so do the gradients."""
+    model = AutoModelForCausalLM.from_pretrained(causal_backbone).eval()
+    check_packing(model)
+    ours = LanguageModelLoss(model)(causal_batch)
+    ours.backward()
+    gradients = {name: p.grad.clone() for name, p in model.named_parameters()}
+    model.zero_grad()
+    total, pieces = torch.zeros(()), 0
+    for ids, labels, positions in zip(*(causal_batch[n] for n in ("input_ids", "labels", "position_ids")), strict=True):
+        starts = [*np.flatnonzero(positions.numpy() == 0).tolist(), len(ids)]
+        for start, end in pairwise(starts):
+            if (labels[start:end] == IGNORED).all():
+                continue
+            logits = model(input_ids=ids[None, start:end]).logits[0]
+            total = total + torch.nn.functional.cross_entropy(logits, labels[start:end], reduction="sum")
+            pieces += 1
+    assert pieces > 10
+    assert math.isclose(float(ours.detach()), float(total.detach()), rel_tol=1e-5)
+    total.backward()
+    for name, parameter in model.named_parameters():
+        torch.testing.assert_close(gradients[name], parameter.grad, rtol=1e-4, atol=1e-5)
+
+
+def test_a_text_alone_has_the_loss_that_transformers_gives(causal_backbone, byte_tokenizer, tmp_path) -> None:
+    """`labels=` of transformers shifts by itself; its text begins with the opening token."""
+    model = AutoModelForCausalLM.from_pretrained(causal_backbone).eval()
+    corpus = Corpus.write(SENTENCES[:1], byte_tokenizer, tmp_path)
+    rows = NextTokens([corpus.shard(0)], byte_tokenizer, length=64)
+    batch = causal_collate(rows.row, byte_tokenizer)(np.array([0]), np.random.default_rng(0))
+    end = byte_tokenizer.separator_id
+    ids = torch.tensor([[end, *byte_tokenizer.ids(SENTENCES[:1])[0].tolist(), end]])
+    theirs = model(input_ids=ids, labels=ids).loss
+    ours = LanguageModelLoss(model)({name: torch.from_numpy(array) for name, array in batch.items()})
+    assert math.isclose(float(ours.detach()) / (ids.shape[1] - 1), float(theirs.detach()), rel_tol=1e-5)
+
+
+def test_a_model_that_reads_a_row_as_one_text_is_refused(causal_backbone) -> None:
+    """As one that ignored its positions would."""
+    model = AutoModelForCausalLM.from_pretrained(causal_backbone)
+    whole = model.forward
+
+    def forgetful(position_ids=None, **inputs):
+        return whole(**inputs)
+
+    model.forward = forgetful
+    with pytest.raises(UsageError, match="see each other"):
+        check_packing(model)
+
+
+@pytest.mark.parametrize("name", ["Electra", "DistilBert", "ModernBert", "Albert"])
+def test_other_architectures_are_run_whole_where_their_head_is_not_one_module(tokenizer, name) -> None:
+    import transformers
+
+    torch.manual_seed(0)
+    shape = {"vocab_size": tokenizer.vocabulary_size, "pad_token_id": tokenizer.pad_id}
+    sizes = {
+        "Electra": {"hidden_size": 32, "embedding_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2},
+        "DistilBert": {"dim": 32, "n_layers": 2, "n_heads": 2, "hidden_dim": 48},
+        "ModernBert": {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 48},
+        "Albert": {"hidden_size": 32, "embedding_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2},
+    }
+    config = getattr(transformers, f"{name}Config")(**shape, **sizes[name])
+    model = getattr(transformers, f"{name}ForMaskedLM")(config).eval()
+    rows = [tokenizer.join(ids)[0] for ids in tokenizer.ids(SENTENCES)]
+    batch = masked_collate(rows.__getitem__, tokenizer, 0.3)(np.arange(len(rows)), np.random.default_rng(4))
+    tensors = {name: torch.from_numpy(array) for name, array in batch.items()}
+    with torch.no_grad():
+        ours, theirs = LanguageModelLoss(model)(tensors), model(**tensors).loss
+    assert math.isclose(float(ours) / int((batch["labels"] != IGNORED).sum()), float(theirs), rel_tol=1e-4)

@@ -10,9 +10,9 @@ import pytest
 import torch
 from safetensors.numpy import load as load_tensors
 from torch.nn.functional import cross_entropy
-from transformers import AutoModelForMaskedLM, AutoModelForSequenceClassification
+from transformers import AutoModelForCausalLM, AutoModelForMaskedLM, AutoModelForSequenceClassification
 
-from conftest import REVIEWS, save_masked
+from conftest import REVIEWS, save_causal, save_masked
 from taesan import cli, store
 from taesan.verbs.predict import predict
 
@@ -45,15 +45,15 @@ class Given:
         return [parts[part] for part in sorted(parts)]
 
 root, process = Path(sys.argv[1]), Process(device="cpu", threads=1)
-base = find(str(root / "backbone"))
 config = LoopConfig(learning_rate=0.0, weight_decay=0.0, device="cpu", threads=1, checkpoint_seconds=0)
 validation = Validation(scores=lambda: {"s": 0.0}, metric="s", every_steps=100, keep_best=False)
 clip = process.accelerator.clip_grad_norm_
 for kind in sys.argv[2:]:
-    masked = kind == "masked"
-    network = base.load("language_model") if masked else base.load("sequence", labels=("a", "b", "c"), seed=5)
+    base = find(str(root / ("gpt2" if kind == "causal" else "backbone")))
+    raw = kind in ("masked", "causal")
+    network = base.load("language_model") if raw else base.load("sequence", labels=("a", "b", "c"), seed=5)
     names = {id(parameter): name for name, parameter in network.named_parameters()}
-    model = LanguageModelLoss(network) if masked else adapt(METHODS["finetune"], network)
+    model = LanguageModelLoss(network) if raw else adapt(METHODS["finetune"], network)
     gradients = {}
 
     def note(parameters, norm):
@@ -80,9 +80,10 @@ def torchrun(*arguments, **more):
 
 
 @pytest.fixture(scope="module")
-def backbone(tmp_path_factory, tokenizer):
-    """Without dropout, which two processes draw otherwise than one."""
+def backbone(tmp_path_factory, tokenizer, byte_tokenizer):
+    """Without dropout, which two processes draw otherwise than one; a causal one beside it."""
     folder = tmp_path_factory.mktemp("torchrun") / "backbone"
+    save_causal(folder.parent / "gpt2", byte_tokenizer, attn_pdrop=0.0, embd_pdrop=0.0, resid_pdrop=0.0)
     return save_masked(folder, "bert", tokenizer, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
 
 
@@ -113,6 +114,26 @@ def batches(tokenizer, draw, kind):
     return given, rows
 
 
+def packed_batches(tokenizer, draw):
+    """Rows of several texts each, told apart by their positions, by name; and the same texts one by one."""
+    given, texts, length = {}, [], 12
+    for step, sizes in enumerate(STEPS):
+        texts.append([])
+        for part, size in enumerate(sizes):
+            shape = (size, length)
+            ids, labels = draw.integers(1, tokenizer.vocabulary_size, (2, *shape))
+            labels[draw.random(shape) < 0.2] = -100
+            positions = np.zeros(shape, dtype=np.int64)
+            for row in range(size):
+                cut = int(draw.integers(2, length - 2))
+                positions[row] = [*range(cut), *range(length - cut)]
+                for piece in (slice(0, cut), slice(cut, length)):
+                    texts[-1].append((torch.tensor(ids[row : row + 1, piece]), labels[row, piece], 1.0))
+            fields = {"input_ids": ids, "position_ids": positions, "labels": labels}
+            given |= {f"{step}.{part}.{name}": array for name, array in fields.items()}
+    return given, texts
+
+
 def plain_gradients(model, rows, kind):
     """The mean loss of all rows of a step, each run by itself through the model of transformers."""
     model.train()
@@ -120,7 +141,7 @@ def plain_gradients(model, rows, kind):
     losses, weights = [], []
     for ids, label, weight in rows:
         logits = model(input_ids=ids).logits
-        if kind == "masked":
+        if kind in ("masked", "causal"):
             labels = torch.tensor(label[: ids.shape[1]])
             losses += list(cross_entropy(logits[0][labels >= 0], labels[labels >= 0], reduction="none"))
             weights += [1.0] * int((labels >= 0).sum())
@@ -131,16 +152,17 @@ def plain_gradients(model, rows, kind):
     return {name: p.grad.numpy() for name, p in model.named_parameters() if p.grad is not None}
 
 
-KINDS = ("plain", "weighted", "masked")
+KINDS = ("plain", "weighted", "masked", "causal")
 
 
 @pytest.fixture(scope="module")
-def gradients(backbone, tokenizer):
+def gradients(backbone, tokenizer, byte_tokenizer):
     """By kind: the rows of every step, and the gradients that each of two processes had then."""
     root, draw = backbone.parent, np.random.default_rng(4)
     rows = {}
     for kind in KINDS:
-        given, rows[kind] = batches(tokenizer, draw, kind)
+        packed = kind == "causal"
+        given, rows[kind] = packed_batches(byte_tokenizer, draw) if packed else batches(tokenizer, draw, kind)
         np.savez(root / f"{kind}.npz", **given)
     (root / "script.py").write_text(SCRIPT)
     done = torchrun(str(root / "script.py"), str(root), *KINDS)
@@ -159,6 +181,8 @@ def test_two_processes_give_the_gradients_of_one(backbone, gradients, kind):
     rows, found = (part[kind] for part in gradients)
     if kind == "masked":
         model = AutoModelForMaskedLM.from_pretrained(backbone)
+    elif kind == "causal":
+        model = AutoModelForCausalLM.from_pretrained(backbone.parent / "gpt2")
     else:
         torch.manual_seed(5)
         model = AutoModelForSequenceClassification.from_pretrained(backbone, num_labels=3)

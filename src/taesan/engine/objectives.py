@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import Callable, Iterator
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -19,14 +19,6 @@ IGNORED = -100
 Objective = Literal["masked", "causal"]
 Collate = Callable[[NDArray[np.int64], np.random.Generator], Batch]
 Flags = NDArray[np.bool_]
-
-
-class Texts(Protocol):
-    """Inputs by number, and which of their tokens open an eojeol."""
-
-    def __getitem__(self, index: int) -> Ids: ...
-
-    def opens(self, index: int) -> Flags: ...
 
 
 def mask(
@@ -61,19 +53,24 @@ def mask(
     return inputs, labels
 
 
-def masked_collate(texts: Texts, tokenizer: Tokenizer, fraction: float, *, eojeols: bool = False) -> Collate:
-    """A collate function for `EpochBatches`: row numbers to a masked batch."""
+def masked_collate(
+    sequence: Callable[[int], Ids],
+    tokenizer: Tokenizer,
+    fraction: float,
+    opens: Callable[[int], Flags] | None = None,
+) -> Collate:
+    """A collate function for `EpochBatches`: row numbers to a masked batch.
+
+    `opens` says which tokens of a row open an eojeol; then whole eojeols are masked.
+    """
     controls = np.array(sorted(tokenizer.control_ids), dtype=np.int64)
 
     def collate(rows: NDArray[np.int64], random: np.random.Generator) -> Batch:
-        sequences = [texts[int(row)] for row in rows]
+        sequences = [sequence(int(row)) for row in rows]
         ids = pad(sequences, tokenizer.pad_id)
-        opens = None
-        if eojeols:
-            flags = [texts.opens(int(row))[: len(ids)] for row, ids in zip(rows, sequences, strict=True)]
-            opens = pad(flags, 1, ids.shape[1]).astype(np.bool_)
-        inputs, labels = mask(ids, ~np.isin(ids, controls), tokenizer, fraction, random, opens)
-        lengths = np.array([len(sequence) for sequence in sequences])
+        flags = None if opens is None else pad([opens(int(row)) for row in rows], 1, ids.shape[1]).astype(np.bool_)
+        inputs, labels = mask(ids, ~np.isin(ids, controls), tokenizer, fraction, random, flags)
+        lengths = np.array([len(one) for one in sequences])
         attention = (np.arange(ids.shape[1]) < lengths[:, None]).astype(np.int64)
         return {"input_ids": inputs, "attention_mask": attention, "labels": labels}
 

@@ -81,8 +81,9 @@ def _open(
         lengths, collate = rows.lengths, causal_collate(rows.row, tokenizer)
     else:
         texts = Sequences(shards, tokenizer, length=length, packed=packed)
-        eojeols = config.masking == "eojeol"
-        lengths, collate = texts.lengths, masked_collate(texts, tokenizer, config.mask_fraction, eojeols=eojeols)
+        opens = texts.opens if config.masking == "eojeol" else None
+        lengths = texts.lengths
+        collate = masked_collate(texts.__getitem__, tokenizer, config.mask_fraction, opens)
     return EpochBatches(
         lengths, collate, budget_tokens=config.batch_tokens, accumulation=config.accumulation, seed=seed
     )
@@ -109,7 +110,7 @@ def held_out_scores(
     else:
         length = min(config.short_length, config.max_length)
         texts = Sequences(shards, tokenizer, length=length, packed=False)
-        lengths, collate = texts.lengths, masked_collate(texts, tokenizer, VALIDATION_MASK)
+        lengths, collate = texts.lengths, masked_collate(texts.__getitem__, tokenizer, VALIDATION_MASK)
         tokens_a_byte = (corpus.tokens - corpus.lines) / max(1, corpus.text_bytes - corpus.lines)  # no separators
     batches = EpochBatches(lengths, collate, budget_tokens=VALIDATION_TOKENS, accumulation=1, seed=0)
 

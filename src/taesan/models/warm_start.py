@@ -41,7 +41,8 @@ def cooccurrence_embeddings(
     values, vectors = np.linalg.eigh((matrix.T @ matrix).astype(np.float64))
     top = np.argsort(-values, kind="stable")[:width]
     scale = np.maximum(values[top], 1e-12) ** -0.25  # singular values to the power of 1/2, not 1
-    embeddings = matrix @ (vectors[:, top] * scale).astype(np.float32)
+    embeddings = np.zeros((vocabulary_size, width), dtype=np.float32)  # a small vocabulary has fewer directions
+    embeddings[:, : len(top)] = matrix @ (vectors[:, top] * scale).astype(np.float32)
     embeddings -= embeddings.mean(axis=0)
     return (embeddings * (deviation / max(float(embeddings.std()), 1e-12))).astype(np.float32)
 

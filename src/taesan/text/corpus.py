@@ -173,12 +173,14 @@ class Sequences:
         return np.concatenate([self._prefix, body] if ended else [self._prefix, body, self._suffix])
 
     def opens(self, index: int) -> Flags:
-        """Whether each token of input `index` opens an eojeol; control tokens stand alone."""
+        """Whether each token of input `index` opens an eojeol; control tokens stand alone. (T,)"""
         opens = self._shards[int(self._shard[index])].opens
         if opens is None:
             raise ValueError("this corpus was written without eojeols")
+        flags = np.ones(len(self[index]), dtype=np.bool_)
         body = self._cut(opens, index, np.bool_)
-        return np.concatenate([np.ones(len(self._prefix), np.bool_), body, np.ones(1, np.bool_)])
+        flags[len(self._prefix) : len(self._prefix) + len(body)] = body
+        return flags
 
     def _cut(self, array: NDArray[Any], index: int, dtype: Any) -> NDArray[Any]:
         start = int(self._starts[index])

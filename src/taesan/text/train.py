@@ -52,6 +52,9 @@ def train_tokenizer(texts: Sequence[str], *, kind: str, size: int, objective: st
             f"a vocabulary of {size:,} entries is too small: {kind} needs {len(controls)} for control tokens and "
             f"{least} for {what}; ask for at least {len(controls) + least:,}"
         )
+    if not any(text.strip() for text in texts):
+        where = "the texts for the tokenizer"
+        raise DataError([Problem("empty", where, found="no words", expected="text", fix="Name files that hold text.")])
     backend = _TRAINERS[kind](texts, size, controls, specials.get("unk_token", ""))
     backend.add_special_tokens(controls)  # pyright: ignore[reportUnknownMemberType]
     template = _template(objective)
@@ -160,20 +163,21 @@ def _unigram(texts: Sequence[str], size: int, controls: list[str], unknown: str)
     room = size - len(controls)
     alphabet = _alphabet(words, room)
     bpe = _new(BPE(), _spaced())
-    seed = _merge(bpe, texts, SEED_FACTOR * room, [], alphabet, longest=MAX_PIECE_CHARACTERS).get_vocab()
+    seed: dict[str, int] = _merge(bpe, texts, SEED_FACTOR * room, [], alphabet, longest=MAX_PIECE_CHARACTERS).get_vocab()
     kinds = sorted(word for word, count in words.items() if count > 1) or sorted(words)
     counts = np.array([words[word] for word in kinds])
-    scores = _log_shares(_count_substrings(seed, kinds, counts))
-    kept = set(alphabet)
+    scores: dict[str, float] = _log_shares(_count_substrings(seed, kinds, counts))
+    kept = frozenset(alphabet)
     while True:
         for _ in range(2):
-            scores = _log_shares(_count_best(scores, kinds, counts))
+            scores = _log_shares(_share(_count_best(scores, kinds, counts), scores))
         if len(scores) <= room:
             break
         losses = {piece: _loss(piece, scores) for piece in scores if piece not in kept}
         target = max(room, int(KEPT_FRACTION * len(scores))) - len(kept)
         best = sorted(losses, key=lambda piece: (-losses[piece], piece))[:target]
         scores = {piece: scores[piece] for piece in (*alphabet, *best)}
+    scores = _log_shares(_count_best(scores, kinds, counts))
     pieces = [*((token, 0.0) for token in controls), *_ranked(scores)]
     return _new(Unigram(pieces, unk_id=controls.index(unknown), byte_fallback=False), _spaced())
 
@@ -213,16 +217,7 @@ def _merge(
 
 
 def _count_words(backend: Backend, texts: Iterable[str]) -> Counter[str]:
-    """
-    Raises:
-        DataError: there are none.
-    """
-    words = Counter(_split(backend, texts))
-    if not words:
-        raise DataError(
-            [Problem("empty", "the tokenizer's texts", found="no words", expected="text", fix="Name files of text.")]
-        )
-    return words
+    return Counter(_split(backend, texts))
 
 
 def _split(backend: Backend, texts: Iterable[str]) -> Iterator[str]:
@@ -245,10 +240,10 @@ def _ranked(counts: Mapping[str, float]) -> list[tuple[str, Any]]:
     return sorted(counts.items(), key=lambda item: (-item[1], item[0]))
 
 
-def _log_shares(counts: dict[str, int]) -> dict[str, float]:
-    """Natural logarithms of the shares, rounded, so that no machine's last bit matters; a piece never seen, half."""
+def _log_shares(counts: Mapping[str, float]) -> dict[str, float]:
+    """Natural logarithms of the shares, rounded, so that no last bit matters; at least half a time each."""
     total = math.log(max(1, sum(counts.values())))
-    return {piece: round(math.log(count or 0.5) - total, 6) for piece, count in counts.items()}
+    return {piece: round(math.log(max(count, 0.5)) - total, 6) for piece, count in counts.items()}
 
 
 def _count_substrings(pieces: Iterable[str], kinds: list[str], counts: NDArray[np.int64]) -> dict[str, int]:
@@ -262,7 +257,7 @@ def _count_substrings(pieces: Iterable[str], kinds: list[str], counts: NDArray[n
     return found
 
 
-def _count_best(scores: dict[str, float], kinds: list[str], counts: NDArray[np.int64]) -> dict[str, int]:
+def _count_best(scores: dict[str, float], kinds: list[str], counts: NDArray[np.int64]) -> dict[str, float]:
     """How often each piece stands in the words' best segmentations."""
     backend = Backend(Unigram([("", 0.0), *scores.items()], unk_id=0, byte_fallback=False))
     totals = np.zeros(len(scores) + 1)
@@ -271,15 +266,42 @@ def _count_best(scores: dict[str, float], kinds: list[str], counts: NDArray[np.i
         weights = np.repeat(counts[start : start + BLOCK_WORDS], [len(row) for row in rows])
         ids = np.fromiter((number for row in rows for number in row), np.int64, len(weights))
         totals += np.bincount(ids, weights=weights, minlength=len(totals))
-    return dict(zip(scores, cast(list[int], totals[1:].astype(np.int64).tolist()), strict=True))
+    return dict(zip(scores, cast(list[float], totals[1:].tolist()), strict=True))
+
+
+def _share(counts: dict[str, float], scores: dict[str, float]) -> dict[str, float]:
+    """The same counts, after each piece gave its best other spelling what falls to that by their probabilities.
+
+    With counts of best segmentations alone, a stem whose words are pieces themselves would count nothing and go first.
+    """
+    shared = dict(counts)
+    for piece in sorted(scores, key=lambda piece: (-len(piece), piece)):
+        parts, score = _other_spelling(piece, scores)
+        if parts and shared[piece]:
+            moved = shared[piece] / (1 + math.exp(scores[piece] - score))
+            shared[piece] -= moved
+            for part in parts:
+                shared[part] += moved
+    return shared
 
 
 def _loss(piece: str, scores: dict[str, float]) -> float:
     """Likelihood lost without the piece, to the log total: its share times what its best other spelling costs."""
+    return math.exp(scores[piece]) * (scores[piece] - _other_spelling(piece, scores)[1])
+
+
+def _other_spelling(piece: str, scores: dict[str, float]) -> tuple[list[str], float]:
+    """The most probable way to spell a piece with others, and its log-probability; nothing for a character."""
     best = [0.0] + [-math.inf] * len(piece)
+    opened = [0] * (len(piece) + 1)
     for end in range(1, len(piece) + 1):
         for start in range(end):
             score = scores.get(piece[start:end]) if end - start < len(piece) else None
-            if score is not None:
-                best[end] = max(best[end], best[start] + score)
-    return math.exp(scores[piece]) * (scores[piece] - best[-1])
+            if score is not None and best[start] + score > best[end]:
+                best[end], opened[end] = best[start] + score, start
+    parts: list[str] = []
+    end = len(piece)
+    while end and best[-1] > -math.inf:
+        parts.append(piece[opened[end] : end])
+        end = opened[end]
+    return parts, best[-1]
