@@ -335,12 +335,13 @@ def make_random(texts: Path, folder: Path) -> dict[str, Any]:
     from taesan import store
     from taesan.config import PretrainConfig
     from taesan.models.backbone import config_bytes, model_arrays
-    from taesan.models.shapes import FINE_TUNING_DROPOUT, new_masked
+    from taesan.models.shapes import FINE_TUNING_DROPOUT, new_backbone
     from taesan.text.train import train_wordpiece
+    from taesan.verbs.pretrain import DEFAULTS
 
-    config = PretrainConfig(dropout=FINE_TUNING_DROPOUT)
+    config = PretrainConfig(**DEFAULTS["masked"], dropout=FINE_TUNING_DROPOUT)
     tokenizer = train_wordpiece(texts.read_text(encoding="utf-8").split("\n"), size=config.vocabulary_size)
-    model = new_masked(config, tokenizer)
+    model = new_backbone("masked", config, tokenizer)
     model.config.architectures = [type(model).__name__]
     files: dict[str, store.Content] = {
         "config.json": config_bytes(model),

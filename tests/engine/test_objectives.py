@@ -93,10 +93,21 @@ def test_the_loss_is_that_of_all_logits(masked_backbones, tokenizer, architectur
     batch = masked_collate(rows.__getitem__, tokenizer, 0.3)(numbers, np.random.default_rng(4))
     tensors = {name: torch.from_numpy(array) for name, array in batch.items()}
     assert bool(tensors["attention_mask"].all()) is not padded
-    ours = LanguageModelLoss(model)(tensors)
+    loss = LanguageModelLoss(model)
+    ours = loss(tensors)
     ours.backward()
     gradients = {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
     model.zero_grad()
+    for module in model.modules():  # while training, the last layer is computed at the masked places alone
+        module.p = 0.0 if isinstance(module, torch.nn.Dropout) else None
+    loss.train()
+    training = loss(tensors)
+    training.backward()
+    for name, gradient in gradients.items():
+        torch.testing.assert_close(model.get_parameter(name).grad, gradient, rtol=1e-4, atol=1e-5, msg=name)
+    assert math.isclose(float(training.detach()), float(ours.detach()), rel_tol=1e-5)
+    model.zero_grad()
+    loss.eval()
 
     theirs = model(**tensors)
     logits, total = theirs.logits.detach().double().numpy(), 0.0

@@ -13,7 +13,7 @@ import transformers
 import taesan
 from conftest import SENTENCES
 from taesan.config import FitConfig, PretrainConfig
-from taesan.engine import board, pretraining
+from taesan.engine import board, checkpoint, pretraining
 from taesan.errors import DataError, UsageError
 from taesan.text import corpus as corpus_module
 
@@ -32,6 +32,10 @@ TINY = PretrainConfig(
     device="cpu",
     threads=1,
 )
+
+
+class Died(BaseException):
+    """The process ended here."""
 
 
 @pytest.fixture(scope="module")
@@ -199,6 +203,38 @@ def test_many_shards_and_groups_are_one_corpus(text, tmp_path, monkeypatch) -> N
         manifest = taesan.show(folder)
         assert manifest["corpus_tokens"] > 3000
         assert 0.8 * 6000 / 512 <= manifest["steps"] <= 1.7 * 6000 / 512
+
+
+@pytest.mark.parametrize("stops", [(0,), (2,), (1, 0, 1)])
+@pytest.mark.parametrize("objective", ["masked", "causal"])
+def test_resumed_equals_undisturbed(text, tmp_path, monkeypatch, objective, stops) -> None:
+    """Through both phases and several groups of shards; whole eojeols are masked."""
+    monkeypatch.setattr(corpus_module, "SHARD_TOKENS", 700)
+    monkeypatch.setattr(corpus_module, "BLOCK_LINES", 20)
+    monkeypatch.setattr(pretraining, "GROUP_SHARDS", 2)
+    config = replace(TINY, train_tokens=10_000, checkpoint_steps=3, full_length_fraction=0.5, masking="eojeol")
+    if objective == "causal":
+        config = replace(config, masking="token", accumulation=2)
+
+    def run(name: str, resume: bool = False) -> Path:
+        output = tmp_path / name
+        return taesan.pretrain(objective, [text], output=output, config=config, resume=resume, quiet=True)
+
+    for count in stops:
+        saved, real = [], checkpoint.save
+
+        def save(*given, saved=saved, real=real, count=count):
+            if len(saved) == count:
+                raise Died
+            saved.append(real(*given))
+
+        with monkeypatch.context() as patch:
+            patch.setattr(checkpoint, "save", save)
+            with pytest.raises(Died):
+                run("stopped", resume=(tmp_path / "stopped").exists())
+    files = [taesan.show(folder)["files"] for folder in (run("stopped", resume=True), run("undisturbed"))]
+    assert files[0]["model.safetensors"] == files[1]["model.safetensors"]
+    assert files[0]["log.jsonl"] == files[1]["log.jsonl"]
 
 
 def test_the_same_text_and_seed_give_the_same_bytes(text, tmp_path) -> None:

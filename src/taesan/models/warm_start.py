@@ -32,7 +32,7 @@ def cooccurrence_embeddings(
         for start in range(0, len(tokens), BLOCK_TOKENS):
             block = np.asarray(tokens[start : start + BLOCK_TOKENS + WINDOW], dtype=np.int64)
             for distance in range(1, WINDOW + 1):
-                left, right = block[:-distance], block[distance:]
+                left, right = block[:-distance][:BLOCK_TOKENS], block[distance:][:BLOCK_TOKENS]
                 for side, (word, context) in enumerate(((right, left), (left, right))):
                     known = column[context] >= 0
                     cells = (word[known] * 2 + side) * len(contexts) + column[context[known]]

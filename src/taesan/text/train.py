@@ -163,7 +163,9 @@ def _unigram(texts: Sequence[str], size: int, controls: list[str], unknown: str)
     room = size - len(controls)
     alphabet = _alphabet(words, room)
     bpe = _new(BPE(), _spaced())
-    seed: dict[str, int] = _merge(bpe, texts, SEED_FACTOR * room, [], alphabet, longest=MAX_PIECE_CHARACTERS).get_vocab()
+    seed: dict[str, int] = _merge(
+        bpe, texts, SEED_FACTOR * room, [], alphabet, longest=MAX_PIECE_CHARACTERS
+    ).get_vocab()
     kinds = sorted(word for word, count in words.items() if count > 1) or sorted(words)
     counts = np.array([words[word] for word in kinds])
     scores: dict[str, float] = _log_shares(_count_substrings(seed, kinds, counts))

@@ -24,7 +24,7 @@ from taesan.methods import METHODS
 from taesan.methods.base import Adapted, adapt
 from taesan.methods.defaults import with_defaults
 from taesan.models.backbone import Backbone, config_bytes, find, model_arrays
-from taesan.models.first_token import train_first_token_only
+from taesan.models.last_layer import train_first_token_only
 from taesan.models.locate import DEFAULT
 from taesan.progress import Progress
 from taesan.tasks.base import IGNORED, Encoded, EncodeOptions, Evaluation, Example, Item, Task

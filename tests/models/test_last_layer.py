@@ -8,7 +8,7 @@ from transformers import AutoConfig, AutoModelForSequenceClassification
 
 from taesan.methods import METHODS
 from taesan.methods.base import adapt
-from taesan.models.first_token import train_first_token_only
+from taesan.models.last_layer import take, train_first_token_only, train_last_layer_at
 
 KINDS = ("bert", "camembert", "electra", "roberta", "roberta-prelayernorm", "xlm-roberta")
 IDS = torch.randint(5, 40, (3, 9), generator=torch.Generator().manual_seed(0))
@@ -85,3 +85,24 @@ def test_outside_training_the_whole_layer_runs_with_the_same_bits(kind: str) -> 
 def test_other_models_are_left_alone() -> None:
     assert not train_first_token_only(model_of("bert", is_decoder=True))
     assert not train_first_token_only(model_of("bert", attn_implementation="eager"))
+
+
+@pytest.mark.parametrize("places", [[[8, 0], [1, 1], [3, 5]], [[0, 1, 2, 3, 4, 5, 6, 7, 8]] * 3])
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_states_at_given_places_are_those_of_the_whole_layer(kind: str, places: list[list[int]]) -> None:
+    model = model_of(kind, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0).train()
+    short, wanted = copy.deepcopy(model), torch.tensor(places)
+    assert train_last_layer_at(short, lambda hidden: wanted if hidden.shape == (3, 9, 16) else None)
+    batch = batch_of((9, 4, 6))
+    inputs = {"input_ids": batch["input_ids"], "attention_mask": batch["attention_mask"]}
+    whole = take(model.base_model(**inputs).last_hidden_state, wanted)
+    some = short.base_model(**inputs).last_hidden_state
+    torch.testing.assert_close(some, whole)
+    weights = torch.randn(whole.shape, generator=torch.Generator().manual_seed(2))
+    (whole * weights).sum().backward()
+    (some * weights).sum().backward()
+    for (name, expected), parameter in zip(
+        model.base_model.named_parameters(), short.base_model.parameters(), strict=True
+    ):
+        if expected.grad is not None:
+            torch.testing.assert_close(parameter.grad, expected.grad, rtol=1e-4, atol=1e-5, msg=name)
