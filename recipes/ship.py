@@ -9,13 +9,13 @@ from pathlib import Path
 from taesan import store
 from taesan.models.locate import EMBEDDED_FOLDER
 
-FILES = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json")
+FILES = ("config.json", "generation_config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json")
 LIMIT_BYTES = 15_000_000
 
 
 def ship(run: Path, name: str, card: Path) -> Path:
     folder = store.open_model(run)
-    files: dict[str, store.Content] = {file: folder.read(file) for file in FILES}
+    files: dict[str, store.Content] = {file: folder.read(file) for file in FILES if file in folder.names}
     own = folder.read("README.md").decode().split("---\n", 2)[2].split("\n", 1)[1]
     files["README.md"] = (card.read_text(encoding="utf-8") + "\n## The run\n" + own).encode()
     if folder.manifest["files"]["model.safetensors"]["bytes"] > LIMIT_BYTES:

@@ -7,7 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 Batch = dict[str, NDArray[np.int64]]
-NEIGHBOURHOOD = 64  # batches sorted together: enough for little padding, few enough for varied batches
+# Batches sorted together: enough for little padding, few enough for varied batches. Of a small set a quarter of the
+# rows, and four batches or more: sorted as one, its short rows would always meet short rows (docs/lab.md).
+NEIGHBOURHOOD, LEAST_NEIGHBOURHOOD = 64, 4
 
 
 class Batches(Protocol):
@@ -23,13 +25,15 @@ class Batches(Protocol):
 def plan(lengths: NDArray[np.int32], *, budget_tokens: int, seed: int, epoch: int) -> list[NDArray[np.int64]]:
     """Row numbers of every batch of an epoch, shuffled, padded size at most `budget_tokens` (or one row).
 
-    Rows are shuffled, cut into neighbourhoods of about 64 batches, sorted by length inside each, and cut into batches;
-    the batches are shuffled. As long as all fits into one neighbourhood that is a full sort.
+    Rows are shuffled, cut into neighbourhoods (a quarter of the rows, or about 64 batches where that is less), sorted
+    by length inside each, and cut into batches; the batches are shuffled.
     """
     random = np.random.default_rng((seed, epoch, 0))
     order = random.permutation(len(lengths))
     mean = max(1.0, float(lengths.mean())) if len(lengths) else 1.0
-    span = max(1, int(NEIGHBOURHOOD * budget_tokens / mean))
+    rows_a_batch = budget_tokens / mean
+    quarter = max(LEAST_NEIGHBOURHOOD * rows_a_batch, len(order) / 4)
+    span = max(1, int(min(NEIGHBOURHOOD * rows_a_batch, quarter)))
     batches: list[NDArray[np.int64]] = []
     for start in range(0, len(order), span):
         part = order[start : start + span]
