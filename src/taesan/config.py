@@ -97,6 +97,7 @@ class PretrainConfig(LoopConfig):
     duplicates: str = option(
         "keep", "lines that came before: keep, leave out equal or similar ones", choices=("keep", "exact", "near")
     )
+    near_duplicate_similarity: float = option(0.8, "what counts as similar: Jaccard, over runs of 3 characters")
     validation_fraction: float = option(0.002, "part of the lines held out", minimum=0)
     validation_steps: int = option(500, "steps between validations", minimum=1)
 

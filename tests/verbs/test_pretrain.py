@@ -237,13 +237,32 @@ def test_resumed_equals_undisturbed(text, tmp_path, monkeypatch, objective, stop
     assert files[0]["log.jsonl"] == files[1]["log.jsonl"]
 
 
+def test_lines_are_prepared_and_counted(text, tmp_path) -> None:
+    lines = text.read_text("utf-8").splitlines()
+    extra = ["짧다", lines[0], lines[5] + "!", "This line is in English, and long enough to be told from Korean."]
+    (tmp_path / "more.txt").write_text("\n".join([*lines, *extra]), "utf-8")
+    config = replace(TINY, train_tokens=4000, minimum_characters=6, duplicates="near", language="ko")
+    folder = taesan.pretrain("masked", [tmp_path / "more.txt"], output=tmp_path / "out", config=config, quiet=True)
+    found = taesan.show(folder)["lines"]
+    assert found["lines"] == len(lines) + 4
+    dropped = {reason: of["count"] for reason, of in found["dropped"].items()}
+    assert dropped["too-short"] >= 1
+    assert dropped["exact-duplicate"] >= 1
+    assert dropped["near-duplicate"] >= 1
+    assert ["more.txt", len(lines) + 4] in found["dropped"]["language"]["first"]
+    assert found["kept"] == found["lines"] - sum(dropped.values())
+    with pytest.raises(UsageError, match="language is 'xx'"):
+        taesan.pretrain("masked", [text], output=tmp_path / "no", config=replace(TINY, language="xx"))
+    assert not (tmp_path / "no").exists()
+
+
 def test_the_same_text_and_seed_give_the_same_bytes(text, tmp_path) -> None:
     short = replace(TINY, train_tokens=4000)
     for objective in ("masked", "causal"):
-        one, two, other = (
-            taesan.show(taesan.pretrain(objective, [text], output=tmp_path / objective / name, config=config, quiet=True))
-            for name, config in (("a", short), ("b", short), ("c", replace(short, seed=1)))
-        )
+        folders = {"a": short, "b": short, "c": replace(short, seed=1)}
+        for name, config in folders.items():
+            taesan.pretrain(objective, [text], output=tmp_path / objective / name, config=config, quiet=True)
+        one, two, other = (taesan.show(tmp_path / objective / name) for name in folders)
         files = [manifest["files"] for manifest in (one, two, other)]
         assert files[0]["model.safetensors"] == files[1]["model.safetensors"] != files[2]["model.safetensors"]
         assert files[0]["tokenizer.json"] == files[1]["tokenizer.json"] == files[2]["tokenizer.json"]
@@ -266,8 +285,8 @@ def test_tensorboard_reads_the_log(text, tmp_path) -> None:
 
 def test_tensorboard_that_is_not_there_is_said_first(text, tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(board, "find_spec", lambda _: None)
+    config = replace(TINY, tensorboard=str(tmp_path))
     with pytest.raises(UsageError, match=r"taesan\[tensorboard\]"):
-        config = replace(TINY, tensorboard=str(tmp_path))
         taesan.pretrain("masked", [text], output=tmp_path / "out", config=config, quiet=True)
     assert not (tmp_path / "out").exists()
 

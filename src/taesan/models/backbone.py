@@ -232,7 +232,7 @@ def load_arrays(model: PreTrainedModel, arrays: Mapping[str, NDArray[Any]]) -> N
 
 
 def config_bytes(model: PreTrainedModel) -> bytes:
-    """`config.json` as transformers writes it, but for what is not the model's: where it was loaded from, and as what."""
+    """`config.json` as transformers writes it, but for where it was loaded from and as what."""
     content = json.loads(model.config.to_json_string(use_diff=False))
     kept = {name: value for name, value in content.items() if name not in ("_name_or_path", "dtype")}
     return (json.dumps(kept, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()

@@ -26,11 +26,13 @@ from taesan.models.shapes import ARCHITECTURES, FINE_TUNING_DROPOUT, new_backbon
 from taesan.models.warm_start import cooccurrence_embeddings
 from taesan.progress import Progress
 from taesan.text.corpus import Corpus, CorpusWriter
+from taesan.text.preparation import Counts, Preparation, prepare
 from taesan.text.tokenizer import FILES, Tokenizer
 from taesan.text.train import train_tokenizer
 from taesan.verbs.card import backbone_card
 from taesan.verbs.reading import file_record, lookup
 
+PREPARED = "lines.json"
 WARM_DEVIATION = 0.04  # twice that of a random start: the rows differ in length, and rare ones stay small
 # What stands in a config for the objective's own choice.
 DEFAULTS: dict[str, dict[str, Any]] = {
@@ -66,14 +68,17 @@ def pretrain(
     check_installed(config.tensorboard)
     process = Process(device=config.device, precision=config.precision, threads=config.threads)
     config = replace(config, threads=config.threads or torch.get_num_threads())
+    # What is wrong in the command is said before a folder is made.
+    preparation = Preparation(**{field.name: getattr(config, field.name) for field in fields(Preparation)})
+    prepare([], preparation, Counts())
     for text in texts:
-        next(read_lines(text, report=Report(), encoding=encoding), None)  # a wrong name is said before a folder is made
+        next(read_lines(text, report=Report(), encoding=encoding), None)
     sources = [file_record(text) for text in texts]
     origin = {"backbone": {"name": base.name, "sha256": base.sha256}} if base else {}
     identity = {"verb": "pretrain", "objective": objective, **origin, "config": asdict(config), "data": sources}
     with Run(Path(output), identity, process, resume=resume, overwrite=overwrite) as run:
         if process.is_main:
-            _prepare(run.path / "corpus", texts, objective, config, base, encoding, quiet)
+            _prepare(run.path / "corpus", texts, objective, config, preparation, base, encoding, quiet)
         process.wait()
         tokenizer = Tokenizer.load(run.path / "corpus")
         training, held_out = Corpus(run.path / "corpus" / "training"), Corpus(run.path / "corpus" / "held_out")
@@ -99,7 +104,8 @@ def pretrain(
             quiet=quiet,
         )
         if process.is_main:
-            facts = {"scores": scores(), "corpus_tokens": training.tokens, **identity}
+            lines = json.loads((run.path / "corpus" / PREPARED).read_bytes())
+            facts = {"scores": scores(), "corpus_tokens": training.tokens, "lines": lines, **identity}
             _save(run, model, dropouts, result, facts)
     return Path(output)
 
@@ -171,6 +177,7 @@ def _prepare(
     texts: Sequence[str | Path],
     objective: Objective,
     config: PretrainConfig,
+    preparation: Preparation,
     base: Backbone | None,
     encoding: str,
     quiet: bool,
@@ -180,18 +187,19 @@ def _prepare(
         return
     report = Report()
 
-    def lines(limit: int, title: str) -> Iterator[str]:
+    def read(limit: int, title: str) -> Iterator[tuple[str, int, str]]:
         with Progress(title, unit="lines", enabled=not quiet) as progress:
             for path in texts:
-                for _, line in read_lines(path, report=report, encoding=encoding, limit_bytes=limit):
+                for number, line in read_lines(path, report=report, encoding=encoding, limit_bytes=limit):
                     progress.advance()
-                    yield line
+                    yield Path(path).name, number, line
         report.raise_for_errors()
 
     if base is None:
         share = config.tokenizer_bytes // len(texts) if config.tokenizer_bytes else 0
         limits = [limit for limit in (share, config.limit_bytes) if limit]
-        sample = list(lines(min(limits, default=0), "reading for the tokenizer"))
+        source = read(min(limits, default=0), "reading for the tokenizer")
+        sample = list(prepare(source, preparation, Counts()))
         _refuse_empty(len(sample), texts)
         if not quiet:
             Progress("").say(f"training the tokenizer on {len(sample):,} lines")
@@ -207,10 +215,13 @@ def _prepare(
     training = CorpusWriter(folder / "training", tokenizer, eojeols=eojeols)
     held_out = CorpusWriter(folder / "held_out", tokenizer)
     every = max(2, round(1 / max(config.validation_fraction, 1e-9)))
-    count = 0
-    for count, line in enumerate(lines(config.limit_bytes, "encoding"), 1):
+    counts, count = Counts(), 0
+    for count, line in enumerate(prepare(read(config.limit_bytes, "encoding"), preparation, counts), 1):
         (training if count % every else held_out).add(line)
     _refuse_empty(count, texts)
+    if not quiet:
+        Progress("").say(str(counts))
+    store.replace_file(folder / PREPARED, json.dumps(counts.as_dict()).encode())
     if count < every:
         raise UsageError(
             f"{count:,} lines are too few to hold 1 in {every:,} out. Add text, or raise it: "
@@ -223,7 +234,8 @@ def _prepare(
 def _refuse_empty(lines: int, texts: Sequence[str | Path]) -> None:
     if not lines:
         where = ", ".join(str(text) for text in texts)
-        raise DataError([Problem("file-empty", where, expected="at least one line of text")])
+        fix = "If a filter took every line, loosen it: language, minimum_characters, maximum_characters."
+        raise DataError([Problem("file-empty", where, expected="at least one line of text", fix=fix)])
 
 
 def _warm_embeddings(model: Any, corpus: Corpus, tokenizer: Tokenizer, process: Process, quiet: bool) -> None:
