@@ -1,7 +1,10 @@
 """Settings come from defaults, a file and flags, in this order, and nothing unknown or absurd is taken."""
 
 import dataclasses
+import json
 import re
+import tomllib
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +13,7 @@ from hypothesis import strategies as st
 
 from taesan.config import FitConfig, LoopConfig, PretrainConfig, resolve
 from taesan.errors import InputMissing, UsageError
+from taesan.models.locate import EMBEDDED_FOLDER
 
 KINDS = (FitConfig, PretrainConfig)
 
@@ -100,3 +104,17 @@ def test_the_loop_needs_nothing_of_a_verb() -> None:
     shared = {field.name for field in dataclasses.fields(LoopConfig)}
     for kind in KINDS:
         assert shared < {field.name for field in dataclasses.fields(kind)}
+
+
+RECIPES = Path(__file__).parents[1] / "recipes"
+
+
+@pytest.mark.parametrize(
+    ("recipe", "backbone"), [("bert-mini", ""), ("bert-mini-2", "bert-mini"), ("gpt-mini", "gpt-mini")]
+)
+def test_the_recipes_are_what_the_backbones_were_made_by(recipe, backbone) -> None:
+    config = resolve(PretrainConfig, file=RECIPES / f"{recipe}.toml", values={})
+    if backbone:
+        recorded = json.loads((EMBEDDED_FOLDER / backbone / "taesan.json").read_bytes())["config"]
+        for name in tomllib.loads((RECIPES / f"{recipe}.toml").read_text("utf-8")):
+            assert getattr(config, name) == recorded[name], name

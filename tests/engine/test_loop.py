@@ -123,10 +123,11 @@ def test_the_rate_rises_to_its_peak_and_falls_to_nothing(steps, warmup):
     assert rates[: peak + 1] == sorted(rates[: peak + 1])
 
 
-def test_the_best_weights_are_left(tmp_path, process):
+@pytest.mark.parametrize(("last", "best"), [(0.6, 2), (0.7, 5), (math.nan, 2)])
+def test_the_best_weights_are_left_of_equal_ones_the_last(tmp_path, process, last, best):
     seen = []
     table = Table([[4]] * 5)
-    scores = iter([0.1, 0.7, 0.3, math.nan, 0.7])
+    scores = iter([0.1, 0.7, 0.3, math.nan, last])
     model = Regression()
 
     def score():
@@ -135,14 +136,14 @@ def test_the_best_weights_are_left(tmp_path, process):
 
     validation = Validation(scores=score, metric="score", every_steps=1)
     result = train(model, table, CONFIG, process, run=tmp_path, validation=validation, title="test", quiet=True)
-    assert result.state.best_step == 2
-    assert torch.equal(model.linear.weight, seen[1])
-    np.testing.assert_array_equal(result.tensors["linear.weight"], seen[1].numpy())
+    assert result.state.best_step == best
+    assert torch.equal(model.linear.weight, seen[best - 1])
+    np.testing.assert_array_equal(result.tensors["linear.weight"], seen[best - 1].numpy())
 
 
 def test_patience_ends_a_run(tmp_path, process):
     _, result = run(tmp_path, process, Table([[4]] * 9), validation=judged([3, 2, 1, 1, 1, 0, 0], sign=-1, patience=2))
-    assert (result.state.step, result.state.best_step, result.state.stopped_early) == (5, 3, True)
+    assert (result.state.step, result.state.best_step, result.state.stopped_early) == (5, 5, True)
 
 
 def test_a_run_that_never_scores_keeps_its_first_validation(tmp_path, process):

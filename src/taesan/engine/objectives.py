@@ -45,8 +45,8 @@ def mask(
     if tokenizer.mask_id is None:
         raise TypeError("the tokenizer has no mask token")
     chosen = noise < fraction
-    rows = maskable.any(axis=1) & ~chosen.any(axis=1)
-    chosen |= rows[:, None] & maskable & (noise == noise.min(axis=1, keepdims=True))
+    none = maskable.any(axis=1, keepdims=True) & ~chosen.any(axis=1, keepdims=True)
+    chosen |= none & maskable & (noise == noise.min(axis=1, keepdims=True))
     labels = np.where(chosen, ids, IGNORED)
     fate = random.random(ids.shape)
     other = random.integers(0, tokenizer.vocabulary_size, ids.shape)

@@ -189,15 +189,19 @@ def _tensors(batch: Batch, device: torch.device) -> dict[str, torch.Tensor]:
 
 
 def _judge(state: State, validation: Validation, score: float) -> bool:
-    """Notes a validation in the state: whether it is the best so far, and whether patience has run out."""
+    """Notes a validation in the state: whether it is the best so far, and whether patience has run out.
+
+    Of equal ones the later is the better: a few rows tell little apart, and the learning rate has fallen since.
+    """
     if math.isnan(score):
         score = -math.inf
-    if state.best_score is None or score > state.best_score:
-        state.best_score, state.best_step, state.validations_without_gain = score, state.step, 0
-        return True
-    state.validations_without_gain += 1
+    gain = state.best_score is None or score > state.best_score
+    better = gain or -math.inf < score == state.best_score
+    if better:
+        state.best_score, state.best_step = score, state.step
+    state.validations_without_gain = 0 if gain else state.validations_without_gain + 1
     state.stopped_early = 0 < validation.patience <= state.validations_without_gain
-    return False
+    return better
 
 
 def _report(step: int, steps: int, scores: dict[str, float]) -> str:

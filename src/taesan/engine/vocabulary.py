@@ -38,7 +38,8 @@ class LanguageModel:
         if (self.backbone.path / store.MANIFEST).exists():
             store.Folder(self.backbone.path).read_all()
         self.tokenizer = self.backbone.tokenizer
-        self._model = self.backbone.load("language_model").eval().to(torch.device(device))
+        self._model: Any = self.backbone.load("language_model").eval()
+        self._model.to(torch.device(device))
 
     def candidates(self, ids: Ids, places: Sequence[int], *, top: int) -> list[list[Candidate]]:
         """The `top` likeliest pieces at each of the places of one input (T,), likeliest first.
