@@ -41,6 +41,7 @@ OPERATIONS = ("write", "fsync", "rename", "mkdir", "unlink", "rmdir")
 EXITED = 77
 SHOWN = 10  # failures of a part
 TEXTS = ("아주 좋은 영화", "지루한 이야기", "음악")
+OBJECTIVES = ("masked", "causal")
 PARTS = (
     *("fault-fit", "fault-overwrite", "fault-resume", "fault-pretrain"),
     *("kill-fit", "kill-overwrite", "kill-pretrain"),
@@ -149,11 +150,11 @@ class Work:
             *(part for key, value in settings.items() for part in ("--set", f"{key}={value}")),
         ]
 
-    def pretrain(self, output: Path) -> list[str]:
+    def pretrain(self, output: Path, objective: str) -> list[str]:
         settings = {"checkpoint_steps": 2, "threads": 1, "layers": 2, "width": 16, "heads": 2, "feed_forward": 16}
-        settings |= {"vocabulary_size": 200, "train_tokens": 9000, "max_length": 32, "validation_fraction": 0.1}
+        settings |= {"vocabulary_size": 300, "train_tokens": 9000, "max_length": 32, "validation_fraction": 0.1}
         return [
-            *("pretrain", "masked", str(self.root / "lines.txt"), "--output", str(output), "--quiet"),
+            *("pretrain", objective, str(self.root / "lines.txt"), "--output", str(output), "--quiet"),
             *(part for key, value in settings.items() for part in ("--set", f"{key}={value}")),
         ]
 
@@ -524,7 +525,7 @@ def measure(work: Work, options: argparse.Namespace) -> Iterator[Part]:
     shutil.rmtree(stopped.parent)
     renames = [at for at, name in enumerate(operations) if name == "rename"]
     work.run(command, ("exit", renames[3]))
-    fit, pretrain, parts = work.fit(place), work.pretrain(place), options.only
+    fit, parts = work.fit(place), options.only
     if "fault-fit" in parts:
         yield from fault_points(work, fit, None, "", shas["new"], name="fit", every=every, draw=draw)
     if "fault-overwrite" in parts:
@@ -534,10 +535,12 @@ def measure(work: Work, options: argparse.Namespace) -> Iterator[Part]:
         command, name = [*fit, "--resume"], "fit --resume"
         yield from fault_points(work, command, stopped, "", shas["new"], name=name, every=every, draw=draw)
     if "fault-pretrain" in parts:
-        shutil.rmtree(place.parent, ignore_errors=True)
-        work.run(pretrain)
-        new_sha, every = weights(place), (9 * every[0], every[1])
-        yield from fault_points(work, pretrain, None, "", new_sha, name="pretrain masked", every=every, draw=draw)
+        for objective in OBJECTIVES:
+            shutil.rmtree(place.parent, ignore_errors=True)
+            pretrain, name = work.pretrain(place, objective), f"pretrain {objective}"
+            work.run(pretrain)
+            points = 9 * every[0], every[1]
+            yield from fault_points(work, pretrain, None, "", weights(place), name=name, every=points, draw=draw)
     killed = work.root / "killed" / "out"
     long = work.fit(killed, epochs=100, checkpoint_steps=20)
     half = -(-options.kills // 2)
@@ -548,9 +551,11 @@ def measure(work: Work, options: argparse.Namespace) -> Iterator[Part]:
         shutil.copytree(old, killed)
         yield kills(work, long, killed, name="kill -9 of a fit --overwrite", count=options.kills - half, draw=draw)
     if "kill-pretrain" in parts:
-        shutil.rmtree(killed, ignore_errors=True)
-        command, count = work.pretrain(killed), options.pretrain_kills
-        yield kills(work, command, killed, name="kill -9 of a pretraining", count=count, draw=draw)
+        for objective in OBJECTIVES:
+            shutil.rmtree(killed, ignore_errors=True)
+            command, name = work.pretrain(killed, objective), f"kill -9 of a pretraining, {objective}"
+            count = (options.pretrain_kills + (objective == "masked")) // 2
+            yield kills(work, command, killed, name=name, count=count, draw=draw)
     flips, truncations = options.flips // 2, options.truncations // 2
     if "damage-model" in parts:
         yield damaged_model(new, flips, truncations, draw)
