@@ -139,7 +139,7 @@ def _checked(item: dataclasses.Field[Any], value: Any) -> Any:
         raise UsageError(f"{item.name} is {value!r}; expected {_TYPE_NAMES[wanted]}")
     choices: tuple[str, ...] = item.metadata["choices"]
     if choices and value not in choices:
-        raise UsageError(f"{item.name} is {value!r}; expected one of {', '.join(choices)}")
+        raise UsageError(f"{item.name} is {value!r}; expected one of {', '.join(filter(None, choices))}")
     minimum: float | None = item.metadata["minimum"]
     # `not >=`, so that nan is refused too
     if isinstance(value, int | float) and minimum is not None and not value >= minimum:

@@ -297,3 +297,4 @@ def test_bad_text_is_refused(tmp_path) -> None:
     for name in ("empty.txt", "cp949.txt"):
         with pytest.raises(DataError):
             taesan.pretrain("masked", [tmp_path / name], output=tmp_path / f"{name}-out", config=TINY, quiet=True)
+        assert not (tmp_path / f"{name}-out").exists()  # so that the mended command can be typed as it is

@@ -9,7 +9,7 @@ from typing import Any
 
 from taesan import store
 from taesan.engine.process import Process
-from taesan.errors import OutputError, StorageError, UsageError, escape
+from taesan.errors import DataError, OutputError, StorageError, UsageError, escape
 
 
 class Run:
@@ -50,8 +50,14 @@ class Run:
         self._process.wait()
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self._stack.close()
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """What was refused for its data or settings leaves no folder: the mended command can be typed as it is."""
+        try:
+            refused = kind is not None and issubclass(kind, (DataError, UsageError)) and self._process.is_main
+            if refused and not any((self.path / name).exists() for name in ("checkpoints", store.MANIFEST)):
+                store.remove_folder(self.path)
+        finally:
+            self._stack.close()
 
     def finish(self, files: Mapping[str, store.Content], manifest: Mapping[str, Any]) -> None:
         """Puts the finished model in the folder's place; the run's own record comes along, its checkpoints go."""
