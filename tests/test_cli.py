@@ -55,9 +55,10 @@ def test_help_and_version(run) -> None:
     assert (status, out.strip(), err) == (0, f"taesan {taesan.__version__}", "")
     status, out, _ = run("--help")
     assert status == 0
-    for verb in (*taesan.__all__, "Exit status"):
+    verbs = [verb.removesuffix("_words") for verb in taesan.__all__]  # next is a word of Python's own
+    for verb in (*verbs, "Exit status"):
         assert verb in out
-    for verb in taesan.__all__:
+    for verb in verbs:
         status, out, _ = run(verb, "--help")
         assert status == 0
         assert out.startswith(f"usage: taesan {verb}")
