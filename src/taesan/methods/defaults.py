@@ -9,7 +9,7 @@ from taesan.config import FitConfig
 # literature's (Devlin et al. 2019, appendix A.3); the others lie between and beyond.
 LEARNING_RATES = ((128, 1e-3, 2e-3), (256, 4e-4, 7e-4), (512, 1e-4, 3e-4), (768, 5e-5, 1e-4), (1 << 30, 2e-5, 5e-5))
 # By training rows: a small set needs more passes.
-EPOCHS = ((200, 10.0), (700, 5.0), (3000, 4.0), (1 << 60, 3.0))
+EPOCHS = ((200, 25.0), (700, 5.0), (3000, 4.0), (1 << 60, 3.0))
 
 
 def with_defaults(config: FitConfig, *, width: int, rows: int, from_scratch: bool) -> FitConfig:
