@@ -33,6 +33,22 @@ def test_neighbours_are_of_like_length_and_epochs_differ() -> None:
     assert abs(np.corrcoef(longest[:-1], longest[1:])[0, 1]) < 0.15  # and the batches come in no order of length
 
 
+def test_the_batches_of_a_small_set_are_of_several_neighbourhoods() -> None:
+    lengths = np.minimum(np.random.default_rng(0).geometric(0.06, 1000) + 2, 128).astype(np.int32)
+    batches = plan(lengths, budget_tokens=640, seed=1, epoch=0)
+    around = sum(lengths[rows].min() < 13 < lengths[rows].max() for rows in batches)
+    assert around >= 3  # sorted as one, one or two batches hold both shorter and longer rows
+    padded = sum(len(rows) * int(lengths[rows].max()) for rows in batches)
+    assert padded / lengths.sum() < 1.25  # at random, in batches of 32, over 3
+
+
+@pytest.mark.parametrize("rows", [901, 902, 1003, 3001])
+def test_odd_rows_are_no_batch_of_their_own(rows) -> None:
+    lengths = np.minimum(np.random.default_rng(0).geometric(0.06, rows) + 2, 128).astype(np.int32)
+    plans = [plan(lengths, budget_tokens=640, seed=seed, epoch=0) for seed in range(10)]
+    assert sum(len(batch) <= 3 for batches in plans for batch in batches) < 10  # else there is one in every plan
+
+
 def collate(rows: np.ndarray, random: np.random.Generator) -> dict[str, np.ndarray]:
     return {"rows": rows, "noise": random.integers(0, 1 << 30, len(rows))}
 

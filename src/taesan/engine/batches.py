@@ -1,6 +1,5 @@
 """Batches of like length within a budget of tokens. Any step can be asked for at any time, so a run can resume."""
 
-import math
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
@@ -26,18 +25,19 @@ class Batches(Protocol):
 def plan(lengths: NDArray[np.int32], *, budget_tokens: int, seed: int, epoch: int) -> list[NDArray[np.int64]]:
     """Row numbers of every batch of an epoch, shuffled, padded size at most `budget_tokens` (or one row).
 
-    Rows are shuffled, cut into equal neighbourhoods (a quarter of the rows, or about 64 batches where that is less),
-    sorted by length inside each, and cut into batches; the batches are shuffled. Equal, for a last neighbourhood of the
-    odd rows would be a batch of one to three, and a step whatever its rows.
+    Rows are shuffled, cut into neighbourhoods (a quarter of the rows, or about 64 batches where that is less), sorted
+    by length inside each, and cut into batches; the batches are shuffled.
     """
     random = np.random.default_rng((seed, epoch, 0))
     order = random.permutation(len(lengths))
     mean = max(1.0, float(lengths.mean())) if len(lengths) else 1.0
     rows_a_batch = budget_tokens / mean
     quarter = max(LEAST_NEIGHBOURHOOD * rows_a_batch, len(order) / 4)
-    span = max(1.0, min(NEIGHBOURHOOD * rows_a_batch, quarter))
+    span = max(1, int(min(NEIGHBOURHOOD * rows_a_batch, quarter)))
+    # A few rows left over go to the last neighbourhood: alone, one row would have a step, and its weight, to itself.
+    starts = np.arange(1, round(len(order) / span)) * span
     batches: list[NDArray[np.int64]] = []
-    for part in np.array_split(order, max(1, math.ceil(len(order) / span))):
+    for part in np.split(order, starts):
         part = part[np.argsort(lengths[part], kind="stable")]
         batches += _cut(part, lengths[part], budget_tokens)
     return [batches[index] for index in random.permutation(len(batches))]
