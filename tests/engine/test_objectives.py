@@ -124,6 +124,22 @@ def test_the_loss_is_that_of_all_logits(masked_backbones, tokenizer, architectur
             torch.testing.assert_close(parameter.grad, gradients[name], rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("architecture", MASKED)
+def test_a_row_of_nothing_but_labels_beside_another(masked_backbones, architecture) -> None:
+    """Then the last layer is computed at as many places as there are, in another order in the other row."""
+    model = AutoModelForMaskedLM.from_pretrained(masked_backbones[architecture])
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+    ids = torch.arange(10, 22).view(2, 6)
+    labels = ids.clone()
+    labels[1, [0, 1, 4]] = IGNORED
+    batch = {"input_ids": ids, "attention_mask": torch.ones_like(ids), "labels": labels}
+    loss = LanguageModelLoss(model)
+    with torch.no_grad():
+        torch.testing.assert_close(loss.train()(batch), loss.eval()(batch))
+
+
 def test_a_tokenizer_without_a_mask_is_refused(byte_tokenizer) -> None:
     with pytest.raises(TypeError, match="no mask token"):
         mask(np.ones((1, 3), int), np.ones((1, 3), bool), byte_tokenizer, 0.2, np.random.default_rng(0))

@@ -176,6 +176,7 @@ def test_another_shape_is_refused(masked_backbone, text, tmp_path, changes, mess
     [
         ("masked", {"architecture": "gpt2"}, "for masked pretraining there are: roberta-prelayernorm, bert"),
         ("causal", {"heads": 3}, "3 heads do not divide"),
+        ("causal", {"masking": "eojeol"}, "masking: nothing is masked"),
         ("causal", {"vocabulary_size": 8}, "ask for at least"),
         ("causal", {"validation_fraction": 0.001}, "too few to hold 1 in 1,000 out"),
     ],

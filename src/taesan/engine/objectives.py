@@ -105,9 +105,9 @@ class LanguageModelLoss(nn.Module):
         super().__init__()
         self.model = model
         self._head, self._output = _find_head(model)
-        self._wanted: torch.Tensor | None = None  # (B, K), places with labels, and some others to fill the row up
-        if self._output is not None and "MaskedLM" in type(model).__name__:
-            train_last_layer_at(model, lambda _: self._wanted)
+        self._places = torch.empty(0)  # (B, K), of the labels, and some others to fill the row up
+        masked = self._output is not None and "MaskedLM" in type(model).__name__
+        self._shortened = masked and train_last_layer_at(model, lambda _: self._places)
 
     def forward(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
         """(B, T) ids, labels and a mask or positions to the sum of nats over the labels."""
@@ -115,11 +115,10 @@ class LanguageModelLoss(nn.Module):
         where = labels != IGNORED
         if self._output is None:
             return cross_entropy(self.model(**inputs).logits[where].float(), labels[where], reduction="sum")
-        self._wanted = _places(where)
-        hidden = self.model.base_model(**inputs).last_hidden_state
-        if hidden.shape[1] != labels.shape[1]:  # computed at those places alone
-            labels = take(labels, self._wanted)
-            where = take(where, self._wanted)
+        self._places = _places(where)
+        hidden = self.model.base_model(**inputs).last_hidden_state  # (B, K, D) where shortened, else (B, T, D)
+        if self._shortened and self.model.training:
+            labels, where = take(labels, self._places), take(where, self._places)
         hidden, labels = hidden[where], labels[where]  # (N, D), (N,)
         if self._head is not None:
             with _passing(self._output):

@@ -39,6 +39,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "masked": {"architecture": "roberta-prelayernorm", "tokenizer": "wordpiece", "max_length": 512},
     "causal": {"architecture": "gpt2", "tokenizer": "byte-bpe", "max_length": 1024},
 }
+MASKED_ONLY = ("masking", "mask_fraction")
 # By width: peak learning rate of a new backbone, and of one that is continued.
 LEARNING_RATES = ((256, 2e-3, 5e-4), (512, 1e-3, 2e-4), (1 << 30, 5e-4, 1e-4))
 
@@ -126,6 +127,9 @@ def _base(name: str | None, objective: str) -> Backbone | None:
 
 def _with_defaults(config: PretrainConfig, objective: str, base: Backbone | None) -> PretrainConfig:
     """`config` with the zeros and blanks filled in; of a backbone that is continued, with its own shape."""
+    given = [name for name in MASKED_ONLY if getattr(config, name) != getattr(PretrainConfig(), name)]
+    if objective == "causal" and given:
+        raise UsageError(f"{', '.join(given)}: nothing is masked in causal pretraining. Leave that out.")
     if base is None:
         chosen = {name: value for name, value in DEFAULTS[objective].items() if not getattr(config, name)}
         config = replace(config, **chosen)
