@@ -10,6 +10,7 @@ import taesan
 from taesan import store
 from taesan.models.backbone import find
 from taesan.models.locate import EMBEDDED_FOLDER
+from taesan.verbs.show import describe
 
 POSITIONS = {"bert-mini": 512, "gpt-mini": 1024}
 LIMIT_BYTES, ALL_BYTES = 15_000_000, 40_000_000
@@ -27,6 +28,8 @@ def test_they_are_whole_and_read_as_far_as_they_say(name) -> None:
     folder = store.Folder(EMBEDDED_FOLDER / name)
     folder.read_all()
     assert folder.manifest["kind"] == "backbone"
+    assert taesan.show(f"taesan:{name}") == folder.manifest
+    assert " tokens in " in describe(name, folder.manifest)
     assert "~" not in json.dumps(folder.manifest["data"])
     backbone = find(f"taesan:{name}")
     assert backbone.max_length == POSITIONS[name]

@@ -4,12 +4,14 @@ from pathlib import Path
 from typing import Any
 
 from taesan import store
+from taesan.models.locate import EMBEDDED_PREFIX, locate
 from taesan.progress import duration
 
 
 def show(folder: str | Path) -> dict[str, Any]:
-    """The folder's manifest, every file verified. Raises: InputMissing, StorageError."""
-    opened = store.open_model(folder)
+    """The manifest of a folder or of an embedded backbone, every file verified. Raises: InputMissing, StorageError."""
+    embedded = str(folder).startswith(EMBEDDED_PREFIX)
+    opened = store.open_model(locate(str(folder)) if embedded else folder)
     opened.read_all()
     return opened.manifest
 
@@ -19,7 +21,18 @@ def describe(folder: str | Path, manifest: dict[str, Any]) -> str:
     size = sum(record["bytes"] for record in manifest["files"].values())
     if manifest["kind"] == "backbone":
         lines = [f"{folder}: a backbone, {manifest['objective']}, {manifest['parameters']:,} parameters"]
-        lines += [f"  {name:<12} {value:.4f}" for name, value in manifest["scores"].items()]
+        if "backbone" in manifest:
+            lines.append(
+                f"  from           {manifest['backbone']['name']}, SHA-256 {manifest['backbone']['sha256'][:16]}…"
+            )
+        config = manifest["config"]
+        lines.append(
+            f"  trained        {config['train_tokens']:,} tokens in {manifest['steps']:,} steps, "
+            f"{duration(manifest['seconds'])}, learning rate {config['learning_rate']:g}, seed {config['seed']}"
+        )
+        read = f"{manifest['lines']['kept']:,} of {manifest['lines']['lines']:,} lines, " if "lines" in manifest else ""
+        lines.append(f"  text           {read}{manifest['corpus_tokens']:,} tokens")
+        lines += [f"  {name:<15}{value:.4f}" for name, value in manifest["scores"].items()]
     else:
         backbone = manifest["backbone"]
         scratch = " (its shape alone, from random weights)" if backbone["from_scratch"] else ""
