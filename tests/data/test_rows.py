@@ -18,6 +18,7 @@ from taesan.data.schema import Field
 from taesan.errors import DataError, UsageError
 
 FIELDS = (Field("text", ("document", "title")), Field("label", kind="label"))
+OPTIONAL = (FIELDS[0], Field("label", kind="label", optional=True))
 
 
 def is_taken(text: str) -> bool:
@@ -50,11 +51,11 @@ class Chunks(io.RawIOBase):
 
 
 def read(
-    content: bytes, form: str | None, sizes: list[int] | None = None, **options
+    content: bytes, form: str | None, sizes: list[int] | None = None, fields=FIELDS, **options
 ) -> tuple[list[tuple[int, str, str]], Report]:
     report = Report()
     stream = Chunks(content, sizes) if sizes else io.BytesIO(content)
-    rows = list(read_stream(stream, "rows", FIELDS, report=report, format=form, **options))
+    rows = list(read_stream(stream, "rows", fields, report=report, format=form, **options))
     return [(row.line, row.values["text"], row.values.get("label", "")) for row in rows], report
 
 
@@ -121,7 +122,7 @@ def test_any_pieces_equal_one(parts, form, sizes, tail) -> None:
 @given(st.binary(max_size=60), st.sampled_from(["csv", "tsv", "jsonl", "text", None]), st.booleans())
 def test_any_bytes_end_in_rows_or_in_errors(content, form, header) -> None:
     head = b"text,label\n" if header else b""
-    found, report = read(head + content, form, optional=["label"])
+    found, report = read(head + content, form, fields=OPTIONAL)
     assert found or report.error_count
     str(report).encode()
 
@@ -176,9 +177,7 @@ def test_columns_by_alias_by_choice_and_by_preference() -> None:
 def test_an_optional_column_may_be_missing() -> None:
     report = Report()
     for form, content in {"csv": "text\n가\n", "jsonl": '{"text": "가"}\n', "text": "가\n\n"}.items():
-        found = list(
-            read_stream(io.BytesIO(content.encode()), "-", FIELDS, report=report, format=form, optional=["label"])
-        )
+        found = list(read_stream(io.BytesIO(content.encode()), "-", OPTIONAL, report=report, format=form))
         assert [row.values for row in found] == [{"text": "가"}]
     assert not report.error_count
 

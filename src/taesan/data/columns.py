@@ -49,7 +49,6 @@ def read_header(
     file: str,
     report: Report,
     columns: Mapping[str, str],
-    optional: Collection[str],
     delimiter: str,
 ) -> dict[str, int]:
     """The position of each field's column.
@@ -73,7 +72,7 @@ def read_header(
         if (near := find_lookalike(header, name)) is not None:
             found, fix = f"'{escape(near)}' beside '{escape(name)}'", "Rename or delete one of them."
             problems.append(Problem("column-lookalike", file, line, 0, "", found, "one of them", fix))
-    absent = [field for field in fields if field.name not in chosen and field.name not in optional]
+    absent = [field for field in fields if field.name not in chosen and not field.optional]
     if absent and (problem := _explain(header, line, fields, columns, file, delimiter)) is not None:
         raise DataError([problem])
     problems += [missing_column(header, field, columns, file, line) for field in absent]

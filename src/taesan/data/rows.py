@@ -3,7 +3,7 @@
 path → blocks (files) → text (encoding) → lines → cells or objects (delimited, jsonl) → values → Row
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import BinaryIO
@@ -22,6 +22,8 @@ from taesan.data.values import Values
 from taesan.errors import DataError, Problem, UsageError, escape
 
 FORMATS = ("csv", "tsv", "jsonl", "text")
+# Fields that no cell holds come in formats of their own; each reader checks its rows itself.
+STRUCTURED: dict[str, Callable[..., Iterator[Row]]] = {}
 # Beyond this, JSON readers elsewhere lose digits.
 _EXACT_DIGITS = 15
 
@@ -37,19 +39,18 @@ def read_rows(
     columns: Mapping[str, str] | None = None,
     format: str | None = None,
     labels: Sequence[str] | None = None,
-    optional: Collection[str] = (),
 ) -> Iterator[Row]:
     """The good rows of a file, as they are read; every error and warning goes to `report`.
 
     `columns` maps a field's name to the column that the user chose for it. `format` is csv, tsv, jsonl or text, else
-    found by the name or the content. With `labels`, another label is an error. `optional` fields may have no column.
+    found by the name or the content. With `labels`, another label is an error.
 
     Raises:
         InputMissing: the path is not there, or is no ordinary file that can be read.
         UsageError: the encoding, the format or a field's name is unknown.
     """
     name = str(path)
-    return _read(read_blocks(path), name, fields, report, encoding, columns, format, labels, optional)
+    return _read(read_blocks(path), name, fields, report, encoding, columns, format, labels)
 
 
 def read_stream(
@@ -62,10 +63,9 @@ def read_stream(
     columns: Mapping[str, str] | None = None,
     format: str | None = None,
     labels: Sequence[str] | None = None,
-    optional: Collection[str] = (),
 ) -> Iterator[Row]:
     """The same for standard input or any other stream, `name` standing for it in messages."""
-    return _read(read_stream_blocks(stream), name, fields, report, encoding, columns, format, labels, optional)
+    return _read(read_stream_blocks(stream), name, fields, report, encoding, columns, format, labels)
 
 
 def _read(
@@ -77,7 +77,6 @@ def _read(
     columns: Mapping[str, str] | None,
     format: str | None,
     labels: Sequence[str] | None,
-    optional: Collection[str],
 ) -> Iterator[Row]:
     columns = columns or {}
     _refuse_usage(fields, columns, format)
@@ -86,14 +85,18 @@ def _read(
     try:
         lines = split_lines(decode_blocks(refuse_kinds(blocks, name), encoding, name, report), name, report)
         first, lines = _first_line(lines, name)
+        structured = next((STRUCTURED[field.kind] for field in fields if field.kind in STRUCTURED), None)
+        if structured is not None:
+            yield from structured(lines, first, name, fields, report, columns, format, labels)
+            return
         form = format or format_by_name(name) or format_by_content(first, _names(fields, columns))
         if form == "jsonl":
-            found = _read_json(lines, name, fields, report, columns, optional)
+            found = _read_json(lines, name, fields, report, columns)
         elif form == "text":
-            found = _read_text(lines, name, fields, report, optional)
+            found = _read_text(lines, name, fields, report)
         else:
             _refuse_json(first, name, form)
-            found = _read_table(lines, "," if form == "csv" else "\t", name, fields, report, columns, optional)
+            found = _read_table(lines, "," if form == "csv" else "\t", name, fields, report, columns)
         for line, row_values in found:
             row = values.accept(line, row_values)
             if row is not None:
@@ -144,15 +147,12 @@ def _read_table(
     fields: Sequence[Field],
     report: Report,
     columns: Mapping[str, str],
-    optional: Collection[str],
 ) -> Iterator[Named]:
     rows = read_delimited(lines, delimiter, name, report)
     line, header = next(rows, (0, list[str]()))
     if not header:
         return
-    places = read_header(
-        header, line, fields, file=name, report=report, columns=columns, optional=optional, delimiter=delimiter
-    )
+    places = read_header(header, line, fields, file=name, report=report, columns=columns, delimiter=delimiter)
     for line, cells in rows:
         if cells[0].startswith("\ufeff"):
             report.add(bom_inside(name, line))
@@ -166,7 +166,6 @@ def _read_json(
     fields: Sequence[Field],
     report: Report,
     columns: Mapping[str, str],
-    optional: Collection[str],
 ) -> Iterator[Named]:
     chosen: dict[str, str] = {}
     harmless = set[str]()
@@ -183,7 +182,7 @@ def _read_json(
                     problems.append(value)
                 else:
                     values[field.name] = value
-            elif field.name not in optional:
+            elif not field.optional:
                 problems.append(_missing_key(list(found), field, columns, name, line))
         for key in found:
             if key not in harmless and key not in chosen.values():
@@ -212,7 +211,7 @@ def _missing_key(keys: list[str], field: Field, columns: Mapping[str, str], name
 def _json_value(value: object, field: Field, types: dict[str, type], name: str, line: int) -> str | Problem:
     """The string that a JSON value is; an integer label as its digits. Nothing else is made one."""
     kind = type(value)
-    if kind is str or (kind is Integer and field.kind == "label"):
+    if kind is str or (kind is Integer and field.kind in ("label", "id")):
         text = str(value)
         if kind is Integer and (text == "-0" or len(text.lstrip("-")) > _EXACT_DIGITS):
             fix = "Write it as a string."
@@ -228,10 +227,8 @@ def _json_value(value: object, field: Field, types: dict[str, type], name: str, 
     return Problem("json-type", name, line, 0, field.name, found, expected, "Write it as a string, or delete the row.")
 
 
-def _read_text(
-    lines: Iterator[Line], name: str, fields: Sequence[Field], report: Report, optional: Collection[str]
-) -> Iterator[Named]:
-    needed = [field for field in fields if field.name not in optional]
+def _read_text(lines: Iterator[Line], name: str, fields: Sequence[Field], report: Report) -> Iterator[Named]:
+    needed = [field for field in fields if not field.optional]
     if len(needed) != 1 or needed[0].kind != "text":
         names = ", ".join(field.name for field in needed)
         fix = "Name the file .csv, .tsv or .jsonl, or type `--format`; a table's first line names its columns."

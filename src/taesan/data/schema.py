@@ -3,19 +3,56 @@
 from dataclasses import dataclass
 from typing import Any, Literal
 
+FieldKind = Literal["text", "label", "entities", "answers", "id"]
+
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """A column that a task needs. `aliases` are other names taken for it, in order of preference."""
+    """A column that a task needs. `aliases` are other names taken for it, in order of preference.
+
+    A `text` is what a model reads, an `id` what a row is called; the other kinds are what it is to answer. A file may
+    lack an `optional` field.
+    """
 
     name: str
     aliases: tuple[str, ...] = ()
-    kind: Literal["text", "label"] = "text"
+    kind: FieldKind = "text"
+    optional: bool = False
+
+    @property
+    def given(self) -> bool:
+        """Whether it is there before the answer is known."""
+        return self.kind in ("text", "id")
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Span:
+    """A labelled part of a text: half-open, in code points of the original string."""
+
+    start: int
+    end: int
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A part of a context, and where it begins, in code points of the original string."""
+
+    text: str
+    start: int
+
+    @property
+    def end(self) -> int:
+        return self.start + len(self.text)
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """`line` is the physical line where the row begins, from 1; `values` maps a field's name to what the file holds."""
+    """`line` is the physical line where the row begins, from 1; `values` maps a field's name to what the file holds.
+
+    A string for a text, a label or an id; a sorted tuple of `Span` for entities; a tuple of `Answer`, empty where the
+    question has none.
+    """
 
     line: int
     values: dict[str, Any]

@@ -1,5 +1,6 @@
 """The only file that knows ranks: alone, or one of several processes started by `torchrun`."""
 
+import atexit
 from typing import Any, TypeVar
 
 import torch
@@ -24,6 +25,8 @@ class Process:
         self.rank = self.accelerator.process_index
         self.count = self.accelerator.num_processes
         self.device: torch.device = self.accelerator.device
+        if self.count > 1:  # a group that outlives the interpreter's own end may abort the process then
+            atexit.register(_leave)
 
     @property
     def is_main(self) -> bool:
@@ -55,6 +58,11 @@ class Process:
 
     def unwrap(self, model: nn.Module) -> nn.Module:
         return self.accelerator.unwrap_model(model)
+
+
+def _leave() -> None:
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
 
 
 def _precision(precision: str, device: str) -> str:

@@ -35,10 +35,10 @@ def read_examples(
 ) -> Iterator[Example]:
     """The examples of a file or a stream, as they are read; errors and warnings go to `report`.
 
-    With `labels`, another label is an error; not `labelled`, labels are not looked at. Raises: InputMissing,
+    With `labels`, another label is an error; not `labelled`, answers are not looked at. Raises: InputMissing,
     UsageError.
     """
-    fields = [field for field in task.fields if labelled or field.kind != "label"]
+    fields = [field for field in task.fields if labelled or field.given]
     names = {field.name for field in fields}
     columns = {name: column for name, column in source.columns.items() if labelled or name in names}
     how: dict[str, Any] = {"encoding": source.encoding, "columns": columns, "format": source.format, "labels": labels}
