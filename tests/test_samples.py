@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import taesan
-from taesan.data import Report, check_examples, check_overlap
+from taesan.data import Report, check_duplicates, check_overlap
 from taesan.tasks import TASKS
 from taesan.tasks.base import Example
 from taesan.verbs.reading import Source, read_examples
@@ -22,7 +22,8 @@ def read(task: str, part: str) -> list[Example]:
     report = Report()
     path = SAMPLES / f"{SHIPPED[task]}{part}.jsonl"
     examples = list(read_examples(path, TASKS[task], Source(), report))
-    check_examples(examples, str(path), report)
+    TASKS[task].check(examples, str(path), report)
+    check_duplicates(examples, str(path), report)
     assert not report.error_count, report
     assert not [warning for warning in report.warnings if warning.code != "text-jamo"], (
         report

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pytest
 from bad_inputs import CASES, PAIRS, Case, Pair
 
-from taesan.data.checks import check_examples, check_overlap, check_same_file
+from taesan.data.checks import check_classes, check_duplicates, check_overlap, check_same_file
 from taesan.data.report import Report
 from taesan.data.rows import read_rows
 from taesan.data.schema import Field, Row
@@ -43,7 +43,8 @@ def test_bad_input(case: Case, tmp_path) -> None:
     rows = list(read_rows(path, FIELDS, report=report, labels=case.labels))
     assert time.monotonic() - began < 5
     if not report.error_count:
-        check_examples(examples(rows), str(path), report)
+        check_classes(examples(rows), str(path), report)
+        check_duplicates(examples(rows), str(path), report)
 
     if case.outcome == "error":
         found = [(problem.code, problem.line, problem.column) for problem in report.errors]

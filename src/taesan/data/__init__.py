@@ -3,21 +3,24 @@
 files → encoding → lines → delimited | jsonl | plain → columns → values → rows
 """
 
-from taesan.data.checks import check_classes, check_examples, check_overlap, check_same_file, shared_positions
+from taesan.data.checks import check_classes, check_duplicates, check_overlap, check_same_file, shared_positions
 from taesan.data.plain import read_lines
 from taesan.data.report import Report
 from taesan.data.rows import read_rows, read_stream
-from taesan.data.schema import Field, Row
-from taesan.data.split import stratified_sample, stratified_split
+from taesan.data.schema import Answer, Field, Row, Span
+from taesan.data.split import grouped_split, stratified_sample, stratified_split
 
 __all__ = [
+    "Answer",
     "Field",
     "Report",
     "Row",
+    "Span",
     "check_classes",
-    "check_examples",
+    "check_duplicates",
     "check_overlap",
     "check_same_file",
+    "grouped_split",
     "read_lines",
     "read_rows",
     "read_stream",

@@ -5,7 +5,7 @@ import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from taesan.data.report import Report
 from taesan.errors import Problem, escape
@@ -16,20 +16,14 @@ _COMPARED_BYTES = 1 << 18
 
 
 class Labelled(Protocol):
-    """An example of classification, as the checks see it."""
+    """An example as the checks see it; `label` is a string, or a tuple of spans or answers."""
 
     @property
     def line(self) -> int: ...
     @property
     def texts(self) -> tuple[str, ...]: ...
     @property
-    def label(self) -> str: ...
-
-
-def check_examples(examples: Sequence[Labelled], file: str, report: Report) -> None:
-    """Everything below that one training file is asked."""
-    check_classes(examples, file, report)
-    check_duplicates(examples, file, report)
+    def label(self) -> Any: ...
 
 
 def check_classes(examples: Sequence[Labelled], file: str, report: Report) -> None:
@@ -143,6 +137,9 @@ def _lines(group: Sequence[Labelled]) -> str:
 
 
 def _labels(group: Sequence[Labelled]) -> str:
-    return (
-        "(" + ", ".join(f"'{escape(label, 20)}'" for label in dict.fromkeys(example.label for example in group)) + ")"
-    )
+    shown = dict.fromkeys(f"'{escape(_shown(example.label), 40)}'" for example in group)
+    return f"({', '.join(shown)})"
+
+
+def _shown(label: Any) -> str:
+    return label if isinstance(label, str) else "; ".join(map(str, label or ())) or "nothing"

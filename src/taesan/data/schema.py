@@ -33,6 +33,9 @@ class Span:
     end: int
     label: str
 
+    def __str__(self) -> str:
+        return f"{self.label} at {self.start} to {self.end}"
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -44,6 +47,9 @@ class Answer:
     @property
     def end(self) -> int:
         return self.start + len(self.text)
+
+    def __str__(self) -> str:
+        return f"{self.text} at {self.start}"
 
 
 @dataclass(frozen=True, slots=True)

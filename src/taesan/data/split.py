@@ -19,6 +19,25 @@ def stratified_split(labels: Sequence[str], fraction: float, seed: int) -> tuple
     return [position for position in range(len(labels)) if position not in out], sorted(held)
 
 
+def grouped_split(groups: Sequence[str], fraction: float, seed: int) -> tuple[list[int], list[int]]:
+    """The same, whole groups on one side: about `fraction` of the positions are held out, and at least one group.
+
+    A single group is trained on.
+    """
+    members = defaultdict[str, list[int]](list)
+    for position, group in enumerate(groups):
+        members[group].append(position)
+    chance = random.Random(seed)
+    keys = {group: chance.random() for group in members}
+    held, wanted = list[int](), fraction * len(groups)
+    for group in sorted(members, key=lambda group: (keys[group], group))[: len(members) - 1]:
+        if held and len(held) + len(members[group]) / 2 > wanted:
+            break
+        held += members[group]
+    out = set(held)
+    return [position for position in range(len(groups)) if position not in out], sorted(held)
+
+
 def stratified_sample(labels: Sequence[str], size: int, seed: int) -> list[int]:
     """`size` positions in the file's order, each class with its share and, where `size` allows, at least one.
 

@@ -55,9 +55,9 @@ def _cut(rows: NDArray[np.int64], lengths: NDArray[np.int32], budget_tokens: int
 
 
 def pad(arrays: Sequence[NDArray[Any]], value: int, length: int | None = None) -> NDArray[np.int64]:
-    """Rows of one length, filled up on the right with `value`. (B, T)"""
+    """Rows of one length, filled up on the right with `value`. (B, T, …)"""
     width = max(len(array) for array in arrays) if length is None else length
-    out = np.full((len(arrays), width), value, dtype=np.int64)
+    out = np.full((len(arrays), width, *arrays[0].shape[1:]), value, dtype=np.int64)
     for row, array in zip(out, arrays, strict=True):
         row[: len(array)] = array
     return out

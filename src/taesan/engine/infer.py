@@ -11,7 +11,7 @@ from typing import Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from taesan.tasks.base import EncodeOptions, Example, Item, Logits, Prediction, Task
+from taesan.tasks.base import EncodeOptions, Example, Item, Learnt, Logits, Prediction, Task
 from taesan.text.tokenizer import Tokenizer
 
 BATCH_TOKENS = 512  # measured: free in bulk, and a lone item pays for no more than this
@@ -85,22 +85,21 @@ def _batch(items: list[Item], length: int, rows: int, pad_id: int) -> Arrays:
 class Predictor:
     """A task on a session: examples in, predictions out, in order, in memory that does not grow."""
 
-    def __init__(
-        self, task: Task, session: Session, tokenizer: Tokenizer, labels: tuple[str, ...], options: EncodeOptions
-    ):
-        self.task, self.session, self.tokenizer, self.labels, self.options = task, session, tokenizer, labels, options
+    def __init__(self, task: Task, session: Session, tokenizer: Tokenizer, learnt: Learnt, options: EncodeOptions):
+        self.task, self.session, self.tokenizer, self.learnt, self.options = task, session, tokenizer, learnt, options
         self.cut = 0  # how many examples were longer than the model
 
     def predict(self, examples: Iterable[Example], *, advance: Advance | None = None) -> Iterator[Prediction]:
         """One prediction an example; `advance` is told of items (windows) as they are done."""
         for chunk in chunks(examples, CHUNK_ROWS):
-            encoded = self.task.encode(chunk, self.tokenizer, self.labels, self.options)
+            encoded = self.task.encode(chunk, self.tokenizer, self.learnt, self.options)
             items = [item for one in encoded for item in one.items]
             pad_id, max_length = self.tokenizer.pad_id, self.options.max_length
             outputs = iter(run_items(self.session, items, max_length=max_length, pad_id=pad_id, advance=advance))
-            for example, one in zip(chunk, encoded, strict=True):
-                self.cut += one.cut
-                yield self.task.decode(example, one, list(islice(outputs, len(one.items))), self.labels)
+            self.cut += sum(one.cut for one in encoded)
+            yield from self.task.decode(
+                chunk, encoded, [list(islice(outputs, len(one.items))) for one in encoded], self.learnt
+            )
 
 
 def chunks(source: Iterable[T], size: int) -> Iterator[list[T]]:

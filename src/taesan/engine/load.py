@@ -17,7 +17,7 @@ from taesan.methods import METHODS
 from taesan.methods.base import adapt
 from taesan.models.backbone import HEAD_CLASSES, load_arrays
 from taesan.tasks import TASKS
-from taesan.tasks.base import EncodeOptions
+from taesan.tasks.base import EncodeOptions, Learnt
 from taesan.text.tokenizer import Tokenizer
 
 
@@ -43,12 +43,11 @@ def open_predictor(path: str | Path, *, device: str = "cpu") -> tuple[Predictor,
         raise StorageError(f"{path} is of type {escape(config.get('model_type'))}, which transformers does not have")
     model = HEAD_CLASSES[task.head].from_config(AutoConfig.for_model(**config), trust_remote_code=False)
     load_arrays(model, load_tensors(contents["model.safetensors"]))
-    labels = tuple(manifest["labels"])
     predictor = Predictor(
         task,
         TorchSession(adapt(method, model).to(torch.device(device)), device),
         Tokenizer.from_bytes(contents, str(path)),
-        labels,
+        Learnt(tuple(manifest["labels"]), manifest.get("counts", {})),
         EncodeOptions(**manifest["encode"]),
     )
     return predictor, manifest

@@ -167,7 +167,10 @@ def _seed(seed: int, step: int, rank: int) -> None:
 def _count(batch: Batch) -> float:
     if "weights" in batch:
         return float(batch["weights"].sum())
-    return float((batch["labels"] != IGNORED).sum())
+    labels = batch["labels"]
+    if labels.ndim == 3:  # one start and one end a row
+        return float((labels == 1).any(axis=1).sum())
+    return float((labels != IGNORED).sum())
 
 
 def _own(batch: Batch, process: Process) -> Batch:

@@ -42,10 +42,29 @@ class Head(nn.Module):
         return out.logits if hasattr(out, "logits") else torch.stack((out.start_logits, out.end_logits), dim=-1)
 
     def loss(self, hidden: torch.Tensor, batch: Batch) -> torch.Tensor:
-        """Cross-entropy summed over the labels that are not -100, each times its weight where there are weights."""
-        logits, labels = self.logits(hidden, batch).float(), batch["labels"]
+        """Cross-entropy summed over the labels that are not -100, each times its weight where there are weights.
+
+        With a label a token, (B, T), only those tokens are asked. With (B, T, 2), the start and the end are a choice
+        among the tokens that are not -100, and the likelihood that of all that are 1 together.
+        """
+        labels, weights = batch["labels"], batch.get("weights")
+        if labels.ndim == 3:
+            return _span_loss(self.logits(hidden, batch).float(), labels)
+        if labels.ndim == 2:  # as one row: these heads look at each token by itself
+            where = labels != IGNORED
+            hidden, labels = hidden[where][None], labels[where][None]
+            weights = None if weights is None else weights[where][None]
+        logits = self.logits(hidden, batch).float()
         losses = cross_entropy(logits.flatten(0, -2), labels.flatten(), ignore_index=IGNORED, reduction="none")
-        return (losses * batch["weights"].flatten()).sum() if "weights" in batch else losses.sum()
+        return losses.sum() if weights is None else (losses * weights.flatten()).sum()
+
+
+def _span_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """-log of the summed probability of the right places (B, T, 2), summed (Clark and Gardner 2018, equation 2)."""
+    rows = (labels == 1).any(dim=1).all(dim=1)  # not those that only fill a batch up
+    logits, labels = logits[rows], labels[rows]
+    possible = logits.masked_fill(labels == IGNORED, -torch.inf).logsumexp(dim=1)  # (B, 2)
+    return (possible - logits.masked_fill(labels != 1, -torch.inf).logsumexp(dim=1)).sum()
 
 
 class _Given(nn.Module):

@@ -11,7 +11,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from taesan.data import Field, Row
+from taesan.data import Field, Report, Row
 from taesan.text.tokenizer import Ids, Tokenizer
 
 HeadKind = Literal["sequence", "token", "span", "language_model"]
@@ -21,16 +21,33 @@ Logits = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One row as the task sees it. `line` is its physical line, 0 where it came from no file."""
+    """One row as the task sees it: what is read, and the answer where it is known.
+
+    `label` is a string, or a tuple of `Span` (entities) or `Answer` (answers). `line` is its physical line, 0 where it
+    came from no file; `id` what the file calls it.
+    """
 
     texts: tuple[str, ...]
     label: Any = None
     line: int = 0
+    id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Learnt:
+    """What a task knows from its training rows, stored with the model: the label set, and what else it counted."""
+
+    labels: tuple[str, ...] = ()
+    counts: Mapping[str, Any] = field(default_factory=dict[str, Any])  # JSON-ready, by name
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One input of the model, a window of an example. `labels`: () a class, (T,) a class a token, -100 ignored."""
+    """One input of the model, a window of an example.
+
+    `labels`: () a class; (T,) a class a token; (T, 2) at each token whether an answer starts and ends there, 1 or 0.
+    -100: ignored.
+    """
 
     input_ids: Ids
     token_type_ids: Ids
@@ -39,10 +56,19 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """An example's items; `cut` says that it was longer than the model."""
+    """An example's items; `cut` says that it was longer than the model, `lost` how many of its labels none can hold.
+
+    Where tokens are answered for, `offsets` (N, 2) are those of the text in code points, and `pieces` the places of the
+    tokens that each item reads, which begin at `starts` in it. `nothing` is an item's place that stands for no answer.
+    """
 
     items: list[Item]
     cut: bool
+    lost: int = 0
+    offsets: Ids = field(default_factory=lambda: np.zeros((0, 2), np.int32))
+    pieces: tuple[NDArray[np.int64], ...] = ()
+    starts: tuple[int, ...] = ()
+    nothing: int = 0
 
 
 class Prediction(Protocol):
@@ -101,29 +127,60 @@ class Task(Protocol):
     head: HeadKind
     fields: tuple[Field, ...]
     metric: str  # the one of `scores` that chooses the checkpoint; higher is better
+    windowed: bool  # whether a long text is always read in overlapping windows, so that nothing of it is lost
 
     def example(self, row: Row) -> Example: ...
 
     def labels(self, examples: Iterable[Example]) -> tuple[str, ...]:
-        """The label set in its order, which is the order of the head's outputs."""
+        """The label set in its order; empty where a row may be answered with anything."""
+        ...
+
+    def counts(self, examples: Sequence[Example]) -> dict[str, int]:
+        """How often what is to be learnt occurs, for people."""
+        ...
+
+    def check(self, examples: Sequence[Example], file: str, report: Report) -> None:
+        """What only a whole training file can show to be wrong."""
+        ...
+
+    def split(self, examples: Sequence[Example], fraction: float, seed: int) -> tuple[list[int], list[int]]:
+        """Places of the rows to train on, and of about that fraction to hold out."""
+        ...
+
+    def learn(self, examples: Sequence[Example], labels: tuple[str, ...], tokenizer: Tokenizer) -> Learnt:
+        """What is counted in the training rows before training."""
+        ...
+
+    def tune(self, examples: Sequence[Example], predictions: Sequence[Prediction], learnt: Learnt) -> Learnt:
+        """The same, with what is chosen on validation rows after training."""
+        ...
+
+    def outputs(self, learnt: Learnt) -> tuple[str, ...]:
+        """The names of the head's outputs, in their order; empty where the head has its own."""
         ...
 
     def encode(
-        self, examples: Sequence[Example], tokenizer: Tokenizer, labels: tuple[str, ...], options: EncodeOptions
+        self, examples: Sequence[Example], tokenizer: Tokenizer, learnt: Learnt, options: EncodeOptions
     ) -> list[Encoded]: ...
 
     def decode(
-        self, example: Example, encoded: Encoded, outputs: Sequence[Logits], labels: tuple[str, ...]
-    ) -> Prediction: ...
+        self,
+        examples: Sequence[Example],
+        encoded: Sequence[Encoded],
+        outputs: Sequence[Sequence[Logits]],
+        learnt: Learnt,
+    ) -> list[Prediction]:
+        """`outputs`: for each example, the head's output for each of its items."""
+        ...
 
     def scores(
-        self, examples: Sequence[Example], predictions: Sequence[Prediction], labels: tuple[str, ...]
+        self, examples: Sequence[Example], predictions: Sequence[Prediction], learnt: Learnt
     ) -> dict[str, float]:
         """Point values alone: what validation during training needs."""
         ...
 
     def evaluate(
-        self, examples: Sequence[Example], predictions: Sequence[Prediction], labels: tuple[str, ...], *, seed: int
+        self, examples: Sequence[Example], predictions: Sequence[Prediction], learnt: Learnt, *, seed: int
     ) -> Evaluation: ...
 
     def prompt(self, example: Example, template: Template, label: str) -> tuple[str, str]:

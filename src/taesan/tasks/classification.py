@@ -1,5 +1,6 @@
 """One label a row, from one text (`classification`) or two (`pair`)."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
@@ -7,7 +8,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from taesan.data import Field, Row
+from taesan.data import Field, Report, Row, check_classes, stratified_split
 from taesan.tasks.base import (
     IGNORED,
     Encoded,
@@ -16,6 +17,7 @@ from taesan.tasks.base import (
     Example,
     HeadKind,
     Item,
+    Learnt,
     Logits,
     Prediction,
     Template,
@@ -43,6 +45,7 @@ class Classification:
 
     head: HeadKind = "sequence"
     metric = "accuracy"
+    windowed = False
 
     def __init__(self, name: str, fields: tuple[Field, ...]):
         self.name, self.fields = name, fields
@@ -57,11 +60,29 @@ class Classification:
         found = {cast(str, example.label) for example in examples if example.label is not None}
         return tuple(sorted(found, key=lambda label: (0, int(label), label) if label.isdecimal() else (1, 0, label)))
 
+    def counts(self, examples: Sequence[Example]) -> dict[str, int]:
+        return dict(Counter(cast(str, example.label) for example in examples).most_common())
+
+    def check(self, examples: Sequence[Example], file: str, report: Report) -> None:
+        check_classes(examples, file, report)
+
+    def split(self, examples: Sequence[Example], fraction: float, seed: int) -> tuple[list[int], list[int]]:
+        return stratified_split([cast(str, example.label) for example in examples], fraction, seed)
+
+    def learn(self, examples: Sequence[Example], labels: tuple[str, ...], tokenizer: Tokenizer) -> Learnt:
+        return Learnt(labels)
+
+    def tune(self, examples: Sequence[Example], predictions: Sequence[Prediction], learnt: Learnt) -> Learnt:
+        return learnt
+
+    def outputs(self, learnt: Learnt) -> tuple[str, ...]:
+        return learnt.labels
+
     def encode(
-        self, examples: Sequence[Example], tokenizer: Tokenizer, labels: tuple[str, ...], options: EncodeOptions
+        self, examples: Sequence[Example], tokenizer: Tokenizer, learnt: Learnt, options: EncodeOptions
     ) -> list[Encoded]:
         columns = [tokenizer.ids([example.texts[i] for example in examples]) for i in range(len(self._texts))]
-        number = {label: index for index, label in enumerate(labels)}
+        number = {label: index for index, label in enumerate(learnt.labels)}
         encoded: list[Encoded] = []
         for example, *texts in zip(examples, *columns, strict=True):
             target = np.array(number.get(example.label, IGNORED), dtype=np.int64)
@@ -72,21 +93,26 @@ class Classification:
         return encoded
 
     def decode(
-        self, example: Example, encoded: Encoded, outputs: Sequence[Logits], labels: tuple[str, ...]
-    ) -> ClassPrediction:
+        self,
+        examples: Sequence[Example],
+        encoded: Sequence[Encoded],
+        outputs: Sequence[Sequence[Logits]],
+        learnt: Learnt,
+    ) -> list[Prediction]:
         """The mean of the windows' probabilities."""
-        del example, encoded
-        return _prediction(np.mean([_softmax(logits) for logits in outputs], axis=0), labels)
+        del examples, encoded
+        means = [np.mean([_softmax(logits) for logits in windows], axis=0) for windows in outputs]
+        return [_prediction(mean, learnt.labels) for mean in means]
 
     def scores(
-        self, examples: Sequence[Example], predictions: Sequence[Prediction], labels: tuple[str, ...]
+        self, examples: Sequence[Example], predictions: Sequence[Prediction], learnt: Learnt
     ) -> dict[str, float]:
-        return class_scores(*_outcomes(examples, predictions, labels))
+        return class_scores(*_outcomes(examples, predictions, learnt.labels))
 
     def evaluate(
-        self, examples: Sequence[Example], predictions: Sequence[Prediction], labels: tuple[str, ...], *, seed: int
+        self, examples: Sequence[Example], predictions: Sequence[Prediction], learnt: Learnt, *, seed: int
     ) -> Evaluation:
-        return evaluate_classes(*_outcomes(examples, predictions, labels), labels=labels, seed=seed)
+        return evaluate_classes(*_outcomes(examples, predictions, learnt.labels), labels=learnt.labels, seed=seed)
 
     def prompt(self, example: Example, template: Template, label: str) -> tuple[str, str]:
         text = template.text

@@ -1,6 +1,5 @@
 """`taesan check TASK FILE`: everything that is wrong, or worth knowing, in a labelled file. No torch here."""
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from taesan.data import Report, check_examples, check_overlap, check_same_file
+from taesan.data import Report, check_duplicates, check_overlap, check_same_file
 from taesan.errors import Problem
 from taesan.models.locate import DEFAULT, locate
 from taesan.tasks.base import Example
@@ -42,9 +41,10 @@ class Checked:
         lines = [str(self.report)] if str(self.report) else []
         if self.rows:
             lines.append(f"{self.file}: {self.rows:,} good rows, {self.report.error_count:,} errors")
+        total = max(1, sum(self.labels.values()))
         width = max([8, *(len(label) * 2 for label in self.labels)])
         for label, count in list(self.labels.items())[:30]:
-            lines.append(f"  {ljust(label, width)}  {count:9,}  {100 * count / max(1, self.rows):5.1f}%")
+            lines.append(f"  {ljust(label, width)}  {count:9,}  {100 * count / total:5.1f}%")
         if self.lengths:
             shown = ", ".join(f"{name} {value}" for name, value in self.lengths.items())
             lines.append(f"  tokens a row: {shown}; the model reads {self.max_length}")
@@ -69,7 +69,8 @@ def check(
     the_task, report = find_task(task), Report()
     source = Source(encoding, columns or {}, format)
     examples = list(read_examples(file, the_task, source, report))
-    check_examples(examples, str(file), report)
+    the_task.check(examples, str(file), report)
+    check_duplicates(examples, str(file), report)
     if against is not None:
         check_same_file(against, file, report)
         other = list(read_examples(against, the_task, source, report))
@@ -77,8 +78,7 @@ def check(
     tokenizer = Tokenizer.load(locate(backbone))
     limit = max_length or tokenizer.max_length or 512
     lengths = _lengths(examples, tokenizer, limit, report, str(file))
-    counts = Counter(example.label for example in examples if example.label is not None)
-    return Checked(str(file), len(examples), dict(counts.most_common()), lengths, limit, report)
+    return Checked(str(file), len(examples), the_task.counts(examples), lengths, limit, report)
 
 
 def _lengths(examples: list[Example], tokenizer: Tokenizer, limit: int, report: Report, file: str) -> dict[str, int]:

@@ -28,7 +28,7 @@ def evaluate(
     predictor, manifest = open_predictor(model, device=device)
     report = Report()
     source = Source(encoding, columns or {}, format)
-    examples = list(read_examples(file, predictor.task, source, report, labels=predictor.labels))
+    examples = list(read_examples(file, predictor.task, source, report, labels=predictor.learnt.labels or None))
     report.raise_for_errors()
     with Progress("evaluate", total=len(examples), enabled=not quiet) as progress:
         for warning in report.warnings:
@@ -37,4 +37,4 @@ def evaluate(
         predictions = list(predictor.predict(examples, advance=progress.advance))
         if predictor.cut:
             progress.say(f"{predictor.cut:,} texts are longer than the model reads ({manifest['encode']['long_text']})")
-    return predictor.task.evaluate(examples, predictions, predictor.labels, seed=seed)
+    return predictor.task.evaluate(examples, predictions, predictor.learnt, seed=seed)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from taesan import store
 from taesan.config import FitConfig
-from taesan.data import Report, check_classes, check_overlap, check_same_file, shared_positions, stratified_split
+from taesan.data import Report, check_overlap, check_same_file, shared_positions
 from taesan.engine.batches import Batch, EpochBatches, pad
 from taesan.engine.infer import Predictor
 from taesan.engine.process import Process
@@ -106,23 +106,31 @@ def fit(
         "drop_overlap": drop_overlap,
     }
     with Run(Path(output), identity, process, resume=resume, overwrite=overwrite) as run:
-        options = EncodeOptions(max_length=config.max_length - the_method.room_tokens, long_text=config.long_text)
+        options = EncodeOptions(
+            max_length=config.max_length - the_method.room_tokens,
+            long_text="windows" if the_task.windowed else config.long_text,
+        )
         tokenizer = base.tokenizer
-        encoded = the_task.encode(data.train, tokenizer, data.labels, options)
-        _say_cut(encoded, options, say)
-        model = base.load(the_task.head, labels=data.labels, from_scratch=from_scratch, seed=config.seed)
+        learnt = the_task.learn(data.train, data.labels, tokenizer)
+        encoded = the_task.encode(data.train, tokenizer, learnt, options)
+        _say_cut(encoded, options, the_task, say)
+        outputs = the_task.outputs(learnt)
+        model = base.load(the_task.head, labels=outputs, from_scratch=from_scratch, seed=config.seed)
         network = model.base_model
         if the_task.head == "sequence" and not the_method.room_tokens:  # else the first token is not the text's
             train_first_token_only(model)
         adapted = adapt(the_method, model)
         session = TorchSession(adapted, process.device)
-        predictor = Predictor(the_task, session, tokenizer, data.labels, options)
+        predictor = Predictor(the_task, session, tokenizer, learnt, options)
         say(
             f"{task} by {method} of {'the shape of ' if from_scratch else ''}{backbone}: {len(data.train):,} rows to "
-            f"train on, {len(data.validation):,} to choose by, {len(data.labels)} labels; "
+            f"train on, {len(data.validation):,} to choose by"
+            f"{f', {len(data.labels)} labels' if data.labels else ''}; "
             f"learning rate {config.learning_rate:g}, {config.epochs:g} epochs"
         )
         result = _train(adapted, encoded, data, predictor, config, process, run.path, quiet=quiet)
+        chosen_by = list(predictor.predict(data.validation))
+        predictor.learnt = learnt = the_task.tune(data.validation, chosen_by, learnt)
         evaluations = {"validation": _evaluate(predictor, data.validation, config.seed)}
         if data.test:
             evaluations["test"] = _evaluate(predictor, data.test, config.seed)
@@ -130,7 +138,8 @@ def fit(
             "kind": "model",
             "task": task,
             "method": method,
-            "labels": list(data.labels),
+            "labels": list(learnt.labels),
+            "counts": dict(learnt.counts),
             "encode": asdict(options),
             "backbone": identity["backbone"],
             "config": asdict(config),
@@ -167,7 +176,7 @@ def _read(
             check_same_file(train, other, report)
     rows = list(read_examples(train, task, source, report))
     labels = task.labels(rows)
-    check_classes(rows, str(train), report)
+    task.check(rows, str(train), report)
     others = {
         str(path): list(read_examples(path, task, source, report, labels=labels or None))
         for path in (validation, test)
@@ -191,7 +200,7 @@ def _read(
     if validation is None:
         if not 0 < config.validation_fraction < 1:
             raise UsageError(f"validation_fraction is {config.validation_fraction}; expected between 0 and 1")
-        kept, held = stratified_split([example.label for example in rows], config.validation_fraction, config.seed)
+        kept, held = task.split(rows, config.validation_fraction, config.seed)
         rows, held_out = [rows[i] for i in kept], [rows[i] for i in held]
         if not held_out:
             raise UsageError(f"{train} is too small to hold rows out: every label has one row. Add rows.")
@@ -208,7 +217,10 @@ def _max_length(config: FitConfig, base: Backbone) -> int:
     return config.max_length or base.max_length
 
 
-def _say_cut(encoded: Sequence[Encoded], options: EncodeOptions, say: Say) -> None:
+def _say_cut(encoded: Sequence[Encoded], options: EncodeOptions, task: Task, say: Say) -> None:
+    lost = sum(one.lost for one in encoded)
+    if lost:
+        say(f"{lost:,} labels cannot be learnt: they share a token with another, or are longer than half a window")
     cut = sum(one.cut for one in encoded)
     if cut:
         ways = {
@@ -217,8 +229,8 @@ def _say_cut(encoded: Sequence[Encoded], options: EncodeOptions, say: Say) -> No
             "windows": "they are read in overlapping windows",
         }
         say(
-            f"{cut:,} of {len(encoded):,} texts are longer than {options.max_length} tokens: {ways[options.long_text]} "
-            "(--set long_text=head, head-tail or windows)"
+            f"{cut:,} of {len(encoded):,} texts are longer than {options.max_length} tokens: {ways[options.long_text]}"
+            + ("" if task.windowed else " (--set long_text=head, head-tail or windows)")
         )
 
 
@@ -233,19 +245,19 @@ def _train(
     *,
     quiet: bool,
 ) -> Any:
+    task = predictor.task
     items = [item for one in encoded for item in one.items]
     batches = EpochBatches(
         np.array([len(item.input_ids) for item in items], dtype=np.int32),
-        _collate(items, predictor.tokenizer.pad_id, _class_weights(items, config, len(data.labels))),
+        _collate(items, predictor.tokenizer.pad_id, _class_weights(items, config, task)),
         budget_tokens=config.batch_tokens,
         accumulation=config.accumulation,
         seed=config.seed,
         epochs=config.epochs,
     )
-    task = predictor.task
 
     def scores() -> dict[str, float]:
-        return task.scores(data.validation, list(predictor.predict(data.validation)), data.labels)
+        return task.scores(data.validation, list(predictor.predict(data.validation)), predictor.learnt)
 
     return train_loop(
         adapted,
@@ -287,18 +299,20 @@ def _collate(
     return collate
 
 
-def _class_weights(items: list[Item], config: FitConfig, classes: int) -> NDArray[np.float32] | None:
+def _class_weights(items: list[Item], config: FitConfig, task: Task) -> NDArray[np.float32] | None:
     """Rows over classes times the class's rows, as scikit-learn's `balanced`."""
     if config.class_weights == "none":
         return None
+    if task.head not in ("sequence", "token"):
+        raise UsageError(f"class_weights is {config.class_weights}; {task.name} has no classes. Leave it out.")
     labels = np.concatenate([item.labels.ravel() for item in items])
-    counts = np.bincount(labels[labels != IGNORED], minlength=classes)
-    return (counts.sum() / (classes * np.maximum(counts, 1))).astype(np.float32)
+    counts = np.bincount(labels[labels != IGNORED])
+    return (counts.sum() / (np.count_nonzero(counts) * np.maximum(counts, 1))).astype(np.float32)
 
 
 def _evaluate(predictor: Predictor, examples: list[Example], seed: int) -> Evaluation:
     predictions = list(predictor.predict(examples))
-    return predictor.task.evaluate(examples, predictions, predictor.labels, seed=seed)
+    return predictor.task.evaluate(examples, predictions, predictor.learnt, seed=seed)
 
 
 def _files(base: Backbone, adapted: Adapted, network: Any, manifest: dict[str, Any]) -> dict[str, store.Content]:
