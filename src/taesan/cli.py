@@ -20,7 +20,7 @@ from taesan.errors import DataError, StorageError, TaesanError, UsageError, esca
 if TYPE_CHECKING:
     from taesan.engine.vocabulary import Candidate
 
-TASKS = ("classification", "pair")
+TASKS = ("classification", "pair", "ner", "qa", "generation")
 OBJECTIVES = ("masked", "causal")
 OUR_BUG = 70
 
@@ -219,11 +219,11 @@ def _parser() -> argparse.ArgumentParser:
     verbs = parser.add_subparsers(metavar="VERB", required=True)
 
     verb = _verb(verbs, "fit", "learn a task from a labelled file", _fit)
-    verb.add_argument("task", metavar="TASK", help=f"{' or '.join(TASKS)}")
+    verb.add_argument("task", metavar="TASK", help=", ".join(TASKS))
     verb.add_argument("train", metavar="TRAIN", help="labelled rows: .csv, .tsv, .jsonl, also .gz")
     verb.add_argument("--validation", metavar="FILE", help="rows to choose the checkpoint by; else held out of TRAIN")
     verb.add_argument("--test", metavar="FILE", help="rows to measure on at the end; they choose nothing")
-    verb.add_argument("--backbone", default="taesan:bert-mini", help="taesan:bert-mini, a folder or a hub name")
+    verb.add_argument("--backbone", help="taesan:bert-mini (for generation, gpt-mini), a folder or a hub name")
     verb.add_argument("--method", default="finetune", help="how to adapt the backbone: finetune")
     verb.add_argument("--from-scratch", action="store_true", help="the backbone's shape with random weights")
     verb.add_argument("--drop-overlap", action="store_true", help="leave rows out of TRAIN that are in the other files")
@@ -250,10 +250,10 @@ def _parser() -> argparse.ArgumentParser:
     _add_reading(verb, formats=True)
 
     verb = _verb(verbs, "check", "everything wrong, or worth knowing, in a labelled file", _check)
-    verb.add_argument("task", metavar="TASK", help=f"{' or '.join(TASKS)}")
+    verb.add_argument("task", metavar="TASK", help=", ".join(TASKS))
     verb.add_argument("file", metavar="FILE", help="labelled rows")
     verb.add_argument("--against", metavar="FILE", help="the training file that these rows must not be in")
-    verb.add_argument("--backbone", default="taesan:bert-mini", help="whose tokens and limit to count by")
+    verb.add_argument("--backbone", help="whose tokens and limit to count by (as for fit)")
     verb.add_argument("--max-length", type=int, default=0, help="longest input in tokens; 0: the backbone's limit")
     verb.add_argument("--json", action="store_true", help="as JSON")
     _add_reading(verb, formats=True)

@@ -14,7 +14,7 @@ from taesan.methods import METHODS
 from taesan.methods.base import adapt
 from taesan.models.backbone import find
 from taesan.tasks import TASKS
-from taesan.tasks.base import EncodeOptions, Example, Item, Logits
+from taesan.tasks.base import EncodeOptions, Example, Item, Learnt, Logits
 from taesan.text.tokenizer import Tokenizer
 
 ARCHITECTURES = ("bert", "roberta-prelayernorm", "gpt2")
@@ -111,7 +111,7 @@ def test_order_is_kept_and_shapes_are_few() -> None:
 
 
 def predictor(tokenizer: Tokenizer, session, **options) -> Predictor:
-    return Predictor(TASKS["classification"], session, tokenizer, ("a", "b"), EncodeOptions(max_length=16, **options))
+    return Predictor(TASKS["classification"], session, tokenizer, Learnt(("a", "b")), EncodeOptions(max_length=16, **options))
 
 
 def test_prediction_is_lazy_and_holds_one_chunk_at_a_time(tokenizer) -> None:

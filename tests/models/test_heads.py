@@ -83,7 +83,7 @@ def test_a_head_is_the_whole_model(kind, head) -> None:
         del given["token_type_ids"]
     out = whole(**given)
     expected = out.logits if head != "span" else torch.stack((out.start_logits, out.end_logits), dim=-1)
-    ours = adapted.logits(batch)
+    ours = adapted.answer(batch)
     torch.testing.assert_close(ours, expected, rtol=1e-5, atol=1e-5)
     # Nothing is lost or doubled: the encoder's and the head's parameters are the model's.
     prefix = adapted.head.prefix
@@ -123,7 +123,7 @@ def test_the_loss_and_its_gradients_are_those_of_the_whole_model(kind, head) -> 
             torch.testing.assert_close(gradients[name], parameter.grad, rtol=1e-3, atol=1e-6)
 
     weights = torch.where(labels == -100, 0.0, labels.clamp(min=0) + 0.5)
-    logits = adapted.logits(batch).detach().double().reshape(-1, 3)
+    logits = adapted.answer(batch).detach().double().reshape(-1, 3)
     logs = logits - logits.logsumexp(-1, keepdim=True)
     flat = labels.reshape(-1)
     total = sum(

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from conftest import PAIRS, REVIEWS, SENTENCES
 from taesan.data import Row
 from taesan.tasks import TASKS
-from taesan.tasks.base import IGNORED, EncodeOptions, Example, Template
+from taesan.tasks.base import IGNORED, EncodeOptions, Example, Learnt, Template
 from taesan.text.tokenizer import Tokenizer
 
 CLASSIFICATION, PAIR = TASKS["classification"], TASKS["pair"]
@@ -57,7 +57,7 @@ def contains(whole: list[int], part: list[int]) -> bool:
 @given(text, text, st.integers(12, 48), st.sampled_from(POLICIES))
 def test_pairs_fit_and_keep_both_texts(each, premise, hypothesis, max_length, policy) -> None:
     options = EncodeOptions(max_length=max_length, long_text=policy)
-    (encoded,) = PAIR.encode([Example((premise, hypothesis), "b")], each, ("a", "b"), options)
+    (encoded,) = PAIR.encode([Example((premise, hypothesis), "b")], each, Learnt(("a", "b")), options)
     wholes = [ids.tolist() for ids in each.ids([premise, hypothesis])]
     room = max_length - each.layout.pair_tokens
     fits = sum(map(len, wholes)) <= room
@@ -89,7 +89,7 @@ def test_pairs_fit_and_keep_both_texts(each, premise, hypothesis, max_length, po
 @given(text, st.integers(8, 48), st.sampled_from(POLICIES))
 def test_single_texts_fit_and_are_read_as_the_policy_says(each, sentence, max_length, policy) -> None:
     options = EncodeOptions(max_length=max_length, long_text=policy)
-    (encoded,) = CLASSIFICATION.encode([Example((sentence,))], each, ("a", "b"), options)
+    (encoded,) = CLASSIFICATION.encode([Example((sentence,))], each, Learnt(("a", "b")), options)
     whole = each.ids([sentence])[0].tolist()
     room = max_length - each.layout.single_tokens
     kept = [split(each, item, 1)[0] for item in encoded.items]
@@ -112,9 +112,9 @@ def test_an_item_does_not_hang_on_its_neighbours(each) -> None:
     for task, rows in ((CLASSIFICATION, REVIEWS), (PAIR, PAIRS)):
         examples = [Example(row[:-1], row[-1]) for row in rows]
         labels = task.labels(examples)
-        together = task.encode(examples, each, labels, options)
+        together = task.encode(examples, each, Learnt(labels), options)
         for example, encoded in zip(examples, together, strict=True):
-            (alone,) = task.encode([example], each, labels, options)
+            (alone,) = task.encode([example], each, Learnt(labels), options)
             assert [i.input_ids.tolist() for i in alone.items] == [i.input_ids.tolist() for i in encoded.items]
             assert labels[int(alone.items[0].labels)] == example.label
 
@@ -132,7 +132,7 @@ def test_labels_are_sorted_whole_numbers_by_value() -> None:
 @given(st.lists(st.lists(st.floats(-30, 30, width=32), min_size=3, max_size=3), min_size=1, max_size=5))
 def test_decode_is_the_mean_of_softmaxes(windows) -> None:
     outputs = [np.array(window, dtype=np.float32) for window in windows]
-    prediction = CLASSIFICATION.decode(Example(("글",)), None, outputs, ("a", "b", "c"))  # type: ignore[arg-type]
+    prediction = CLASSIFICATION.decode([Example(("글",))], [], [outputs], Learnt(("a", "b", "c")))[0]
     answer = prediction.as_dict()
     exact = [np.exp(one.astype(np.float64)) for one in outputs]
     expected = np.mean([one / one.sum() for one in exact], axis=0)
@@ -163,8 +163,8 @@ def test_scores_and_evaluation_go_by_the_labels() -> None:
     labels = ("a", "b")
     examples = [Example(("글",), label) for label in "abab"]
     outputs = [np.array(one, np.float32) for one in ([2, 0], [2, 0], [0, 2], [0, 2])]
-    predictions = [CLASSIFICATION.decode(one, None, [out], labels) for one, out in zip(examples, outputs, strict=True)]  # type: ignore[arg-type]
-    assert CLASSIFICATION.scores(examples, predictions, labels) == {"accuracy": 0.5, "macro_f1": 0.5}
-    evaluation = CLASSIFICATION.evaluate(examples, predictions, labels, seed=0)
+    predictions = CLASSIFICATION.decode(examples, [], [[out] for out in outputs], Learnt(labels))
+    assert CLASSIFICATION.scores(examples, predictions, Learnt(labels)) == {"accuracy": 0.5, "macro_f1": 0.5}
+    evaluation = CLASSIFICATION.evaluate(examples, predictions, Learnt(labels), seed=0)
     assert evaluation.tables["confusion"] == [[1, 1], [1, 1]]
     assert CLASSIFICATION.metric in evaluation.scores

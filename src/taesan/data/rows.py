@@ -8,6 +8,7 @@ from itertools import chain
 from pathlib import Path
 from typing import BinaryIO
 
+from taesan.data.answers import read_answers
 from taesan.data.columns import find_column, find_lookalike, missing_column, note_unused, read_header
 from taesan.data.delimited import read_delimited
 from taesan.data.encoding import decode_blocks
@@ -21,9 +22,9 @@ from taesan.data.schema import Field, Row
 from taesan.data.values import Values
 from taesan.errors import DataError, Problem, UsageError, escape
 
-FORMATS = ("csv", "tsv", "jsonl", "text")
+FORMATS = ("csv", "tsv", "jsonl", "text", "squad")
 # Fields that no cell holds come in formats of their own; each reader checks its rows itself.
-STRUCTURED: dict[str, Callable[..., Iterator[Row]]] = {}
+STRUCTURED: dict[str, Callable[..., Iterator[Row]]] = {"answers": read_answers}
 # Beyond this, JSON readers elsewhere lose digits.
 _EXACT_DIGITS = 15
 
@@ -42,8 +43,8 @@ def read_rows(
 ) -> Iterator[Row]:
     """The good rows of a file, as they are read; every error and warning goes to `report`.
 
-    `columns` maps a field's name to the column that the user chose for it. `format` is csv, tsv, jsonl or text, else
-    found by the name or the content. With `labels`, another label is an error.
+    `columns` maps a field's name to the column that the user chose for it. `format` is csv, tsv, jsonl, text or squad,
+    else found by the name or the content. With `labels`, another label is an error.
 
     Raises:
         InputMissing: the path is not there, or is no ordinary file that can be read.
@@ -85,7 +86,9 @@ def _read(
     try:
         lines = split_lines(decode_blocks(refuse_kinds(blocks, name), encoding, name, report), name, report)
         first, lines = _first_line(lines, name)
-        structured = next((STRUCTURED[field.kind] for field in fields if field.kind in STRUCTURED), None)
+        # A document holds questions even where their answers are not asked for.
+        asked = STRUCTURED["answers"] if format == "squad" else None
+        structured = next((STRUCTURED[field.kind] for field in fields if field.kind in STRUCTURED), asked)
         if structured is not None:
             yield from structured(lines, first, name, fields, report, columns, format, labels)
             return
@@ -223,13 +226,13 @@ def _json_value(value: object, field: Field, types: dict[str, type], name: str, 
             return Problem("label-mixed", name, line, 0, field.name, words[kind], expected, "Write all in one way.")
         return text
     found = escape(describe(value) if not isinstance(value, Float) else f"a number {value}")
-    expected = "a string" if field.kind == "text" else "a string or an integer"
+    expected = "a string or an integer" if field.kind in ("label", "id") else "a string"
     return Problem("json-type", name, line, 0, field.name, found, expected, "Write it as a string, or delete the row.")
 
 
 def _read_text(lines: Iterator[Line], name: str, fields: Sequence[Field], report: Report) -> Iterator[Named]:
     needed = [field for field in fields if not field.optional]
-    if len(needed) != 1 or needed[0].kind != "text":
+    if len(needed) != 1 or needed[0].kind not in ("text", "target"):
         names = ", ".join(field.name for field in needed)
         fix = "Name the file .csv, .tsv or .jsonl, or type `--format`; a table's first line names its columns."
         raise DataError(

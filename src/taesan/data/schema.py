@@ -3,15 +3,15 @@
 from dataclasses import dataclass
 from typing import Any, Literal
 
-FieldKind = Literal["text", "label", "entities", "answers", "id"]
+FieldKind = Literal["text", "target", "label", "entities", "answers", "id"]
 
 
 @dataclass(frozen=True, slots=True)
 class Field:
     """A column that a task needs. `aliases` are other names taken for it, in order of preference.
 
-    A `text` is what a model reads, an `id` what a row is called; the other kinds are what it is to answer. A file may
-    lack an `optional` field.
+    A `text` is what a model reads, an `id` what a row is called; the other kinds are what it is to answer, a `target` a
+    text itself. A file may lack an `optional` field.
     """
 
     name: str
@@ -56,8 +56,8 @@ class Answer:
 class Row:
     """`line` is the physical line where the row begins, from 1; `values` maps a field's name to what the file holds.
 
-    A string for a text, a label or an id; a sorted tuple of `Span` for entities; a tuple of `Answer`, empty where the
-    question has none.
+    A string, but a sorted tuple of `Span` for entities, and a tuple of `Answer` for answers, empty where a question has
+    none.
     """
 
     line: int

@@ -63,6 +63,20 @@ def pad(arrays: Sequence[NDArray[Any]], value: int, length: int | None = None) -
     return out
 
 
+def pack(lengths: NDArray[np.int32], room: int, seed: int) -> list[NDArray[np.int64]]:
+    """Rows in a random order, put together while they fit into `room`; a longer one stands alone."""
+    order = np.random.default_rng((seed, 4)).permutation(len(lengths))
+    groups: list[list[int]] = []
+    left = 0
+    for row in order.tolist():
+        if not groups or lengths[row] > left:
+            groups.append([])
+            left = room
+        groups[-1].append(row)
+        left -= int(lengths[row])
+    return [np.array(group) for group in groups]
+
+
 class EpochBatches:
     """Passes over a fixed set of rows, planned anew each time.
 

@@ -15,7 +15,7 @@ from taesan.engine.session import TorchSession
 from taesan.errors import StorageError, escape
 from taesan.methods import METHODS
 from taesan.methods.base import adapt
-from taesan.models.backbone import HEAD_CLASSES, load_arrays
+from taesan.models.backbone import load_arrays, model_class
 from taesan.tasks import TASKS
 from taesan.tasks.base import EncodeOptions, Learnt
 from taesan.text.tokenizer import Tokenizer
@@ -41,7 +41,9 @@ def open_predictor(path: str | Path, *, device: str = "cpu") -> tuple[Predictor,
     config = json.loads(contents["config.json"])
     if config.get("model_type") not in transformers.CONFIG_MAPPING:
         raise StorageError(f"{path} is of type {escape(config.get('model_type'))}, which transformers does not have")
-    model = HEAD_CLASSES[task.head].from_config(AutoConfig.for_model(**config), trust_remote_code=False)
+    # A language model that answers for a task is a causal one: no other is let through.
+    kind = model_class(task.head, "causal")
+    model = kind.from_config(AutoConfig.for_model(**config), trust_remote_code=False)
     load_arrays(model, load_tensors(contents["model.safetensors"]))
     predictor = Predictor(
         task,

@@ -11,7 +11,7 @@ from taesan.tasks.base import Logits
 
 
 class TorchSession:
-    """Asks an adapted model for its logits. Dropout is off within, and as it was after."""
+    """Asks an adapted model for its answers. Dropout is off within, and as it was after."""
 
     def __init__(self, model: Adapted, device: torch.device | str = "cpu", autocast: torch.dtype | None = None):
         self._model, self._device, self._autocast = model, torch.device(device), autocast
@@ -22,6 +22,6 @@ class TorchSession:
         self._model.eval()
         mixed = torch.autocast(self._device.type, self._autocast) if self._autocast else contextlib.nullcontext()
         with torch.inference_mode(), mixed:
-            logits = self._model.logits(tensors)
+            answers = self._model.answer(tensors)
         self._model.train(training)
-        return logits.float().cpu().numpy().astype(np.float32, copy=False)
+        return answers.float().cpu().numpy().astype(np.float32, copy=False)

@@ -32,7 +32,7 @@ class Method(Protocol):
 
 
 class Adapted(nn.Module):
-    """An encoder and a head: what the loop trains (`forward` is the summed loss) and a session asks (`logits`)."""
+    """An encoder and a head: what the loop trains (`forward` is the summed loss) and a session asks (`answer`)."""
 
     def __init__(self, encoder: nn.Module, head: Head):
         super().__init__()
@@ -41,8 +41,12 @@ class Adapted(nn.Module):
     def forward(self, batch: Batch) -> torch.Tensor:
         return self.head.loss(self.encoder(batch), batch)
 
-    def logits(self, batch: Batch) -> torch.Tensor:
-        return self.head.logits(self.encoder(batch), batch)
+    def answer(self, batch: Batch) -> torch.Tensor:
+        """The head's logits (B, …); of a language model, the log-probability of each row's labels (B,)."""
+        hidden = self.encoder(batch)
+        if self.head.language_model:
+            return self.head.label_log_probabilities(hidden, batch)
+        return self.head.logits(hidden, batch)
 
 
 def adapt(method: Method, model: PreTrainedModel) -> Adapted:

@@ -27,6 +27,10 @@ class _Whole(nn.Module):
         self._types = getattr(backbone.config, "type_vocab_size", 0) > 1
 
     def forward(self, batch: Batch) -> torch.Tensor:
-        types = {"token_type_ids": batch["token_type_ids"]} if self._types else {}
-        out = self.backbone(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], **types)
-        return out.last_hidden_state  # (B, T, D)
+        if "position_ids" in batch:  # several texts in a row: without a cache and a mask, positions tell them apart
+            more = {"position_ids": batch["position_ids"], "use_cache": False}
+        else:
+            more = {"attention_mask": batch["attention_mask"]}
+            if self._types:
+                more["token_type_ids"] = batch["token_type_ids"]
+        return self.backbone(input_ids=batch["input_ids"], **more).last_hidden_state  # (B, T, D)

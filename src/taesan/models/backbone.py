@@ -36,6 +36,11 @@ transformers.utils.logging.disable_progress_bar()
 logging.getLogger("accelerate").setLevel(logging.ERROR)
 
 
+def model_class(head: HeadKind, kind: str) -> Any:
+    """The class of transformers that has this head on a backbone that is `masked` or `causal`."""
+    return _LANGUAGE_MODELS[kind] if head == "language_model" else HEAD_CLASSES[head]
+
+
 @dataclass(frozen=True)
 class Backbone:
     """A pretrained language model on disk. `name` is what the user called it."""
@@ -123,15 +128,15 @@ class Backbone:
             config.label2id = {label: index for index, label in enumerate(labels)}
         if config.pad_token_id is None:
             config.pad_token_id = self.tokenizer.pad_id
-        model_class = _LANGUAGE_MODELS[self.kind] if head == "language_model" else HEAD_CLASSES[head]
+        the_class = model_class(head, self.kind)
         torch.manual_seed(seed)
         if from_scratch:
-            return model_class.from_config(config, trust_remote_code=False).float()
+            return the_class.from_config(config, trust_remote_code=False).float()
         self._weights()
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                model, info = model_class.from_pretrained(
+                model, info = the_class.from_pretrained(
                     self.path,
                     config=config,
                     dtype=torch.float32,

@@ -1,5 +1,6 @@
 """Task heads of transformers, run on hidden states that a method made. The head owns the loss."""
 
+import re
 from typing import Any
 
 import torch
@@ -10,6 +11,7 @@ from transformers.modeling_outputs import BaseModelOutputWithPoolingAndCrossAtte
 
 IGNORED = -100
 Batch = dict[str, torch.Tensor]
+_LANGUAGE_MODEL = re.compile("(LMHeadModel|ForCausalLM|ForMaskedLM)$")
 
 
 class Head(nn.Module):
@@ -22,6 +24,7 @@ class Head(nn.Module):
     def __init__(self, model: PreTrainedModel):
         super().__init__()
         self.prefix: str = model.base_model_prefix
+        self.language_model = bool(_LANGUAGE_MODEL.search(type(model).__name__))
         backbone = model.base_model
         if backbone is model:
             raise TypeError(f"{type(model).__name__} has no backbone apart from its head")
@@ -36,10 +39,17 @@ class Head(nn.Module):
         """Hidden states (B, T, D) to what the head says: (B, C), (B, T, C) or (B, T, 2)."""
         self._given.hidden = hidden
         try:
-            out: Any = self.model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"])
+            out: Any = self.model(input_ids=batch["input_ids"], attention_mask=batch.get("attention_mask"))
         finally:
             self._given.hidden = None
         return out.logits if hasattr(out, "logits") else torch.stack((out.start_logits, out.end_logits), dim=-1)
+
+    def label_log_probabilities(self, hidden: torch.Tensor, batch: Batch) -> torch.Tensor:
+        """A language model's log-probability of each row's labels together. (B,)"""
+        labels = batch["labels"]
+        logits = self.logits(hidden, batch).float()
+        losses = cross_entropy(logits.flatten(0, -2), labels.flatten(), ignore_index=IGNORED, reduction="none")
+        return -losses.view_as(labels).sum(dim=1)
 
     def loss(self, hidden: torch.Tensor, batch: Batch) -> torch.Tensor:
         """Cross-entropy summed over the labels that are not -100, each times its weight where there are weights.

@@ -7,8 +7,13 @@ from taesan.errors import InputMissing, escape
 
 EMBEDDED_PREFIX = "taesan:"
 EMBEDDED_FOLDER = Path(__file__).parent / "embedded"
-DEFAULT = "taesan:bert-mini"
+DEFAULT, DEFAULT_CAUSAL = "taesan:bert-mini", "taesan:gpt-mini"
 HUB_FILES = ["*.json", "*.safetensors", "*.safetensors.index.json", "vocab.txt", "merges.txt", "*.model"]
+
+
+def default_backbone(head: str) -> str:
+    """The embedded one for a task that needs this head: only a causal one generates."""
+    return DEFAULT_CAUSAL if head == "language_model" else DEFAULT
 
 
 def locate(name: str) -> Path:

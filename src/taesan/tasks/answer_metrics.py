@@ -24,7 +24,7 @@ _ARTICLES = re.compile(r"\b(?:a|an|the)\b")
 
 
 def answer_scores(answers: Answers, predicted: Sequence[str]) -> dict[str, float]:
-    """`em`, `f1`, `squad_em`, `squad_f1` and `rouge_w`, means over questions in 0..1; no answers is no true answer.
+    """`em`, `f1`, `squad_em`, `squad_f1` and `rouge_w`, means over questions in 0..1. No answers: it has none.
 
     `em`, `f1`: KorQuAD's, F1 over characters without spaces. `squad_em`, `squad_f1`: SQuAD's, F1 over words. `rouge_w`:
     KLUE-MRC's; its EM is `em` but for 《》〈〉‘’, which it leaves in.
@@ -40,7 +40,7 @@ def evaluate_answers(answers: Answers, predicted: Sequence[str], *, seed: int) -
     """
     values = _questions(answers, predicted)
     scores = mean_scores(values, seed)
-    answered = np.array([bool(one) for one in answers], dtype=np.bool_)
+    answered = np.array([any(one) for one in answers], dtype=np.bool_)
     counts = {"has_answer": int(answered.sum()), "no_answer": int((~answered).sum())}
     if all(counts.values()):
         scores |= mean_scores({f"has_answer_{name}": values[name][answered] for name in ("em", "f1")}, seed)

@@ -45,8 +45,8 @@ class Learnt:
 class Item:
     """One input of the model, a window of an example.
 
-    `labels`: () a class; (T,) a class a token; (T, 2) at each token whether an answer starts and ends there, 1 or 0.
-    -100: ignored.
+    `labels`: () a class; (T,) a class a token, or the token that comes after it; (T, 2) at each token whether an answer
+    starts and ends there, 1 or 0. -100: ignored.
     """
 
     input_ids: Ids
@@ -69,6 +69,7 @@ class Encoded:
     pieces: tuple[NDArray[np.int64], ...] = ()
     starts: tuple[int, ...] = ()
     nothing: int = 0
+    prompt: Ids | None = None  # what a text is to be generated after
 
 
 class Prediction(Protocol):
@@ -126,7 +127,8 @@ class Task(Protocol):
     name: str
     head: HeadKind
     fields: tuple[Field, ...]
-    metric: str  # the one of `scores` that chooses the checkpoint; higher is better
+    metric: str  # the one of `scores` that chooses the checkpoint
+    sign: int  # 1 where higher is better, else -1
     windowed: bool  # whether a long text is always read in overlapping windows, so that nothing of it is lost
 
     def example(self, row: Row) -> Example: ...

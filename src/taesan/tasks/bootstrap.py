@@ -16,7 +16,7 @@ def resampled_sums(counts: NDArray[Any], seed: int) -> Floats:
     """The column sums of `counts` (N, K) in bootstrap samples of its rows. (RESAMPLES, K)
 
     A sample is how often each row was drawn, so that its sums are a matrix product (Efron and Tibshirani 1993, chapter
-    6); a score of the sums is then one vectorised call, whatever its formula.
+    13); a score of the sums is then one vectorised call, whatever its formula.
     """
     rows, random = len(counts), np.random.default_rng((seed, 0))
     sums = np.zeros((RESAMPLES, counts.shape[1]))
@@ -33,8 +33,8 @@ def mean_scores(values: dict[str, Floats], seed: int) -> dict[str, Score]:
     """The means of columns of one value a row (N,), each with its interval; the samples are the same for all."""
     columns = np.stack(list(values.values()), axis=1)
     rows = max(1, len(columns))
-    means, resampled = columns.sum(axis=0) / rows, resampled_sums(columns, seed) / rows
-    return {name: interval_score(means[i], resampled[:, i]) for i, name in enumerate(values)}
+    resampled = resampled_sums(columns, seed) / rows
+    return {name: interval_score(one.sum() / rows, resampled[:, i]) for i, (name, one) in enumerate(values.items())}
 
 
 def interval_score(value: float | Floats, resampled: Floats) -> Score:

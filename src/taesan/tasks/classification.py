@@ -45,6 +45,7 @@ class Classification:
 
     head: HeadKind = "sequence"
     metric = "accuracy"
+    sign = 1
     windowed = False
 
     def __init__(self, name: str, fields: tuple[Field, ...]):

@@ -85,7 +85,7 @@ def _types(labels: Sequence[str], truth: Spans, found: Spans) -> tuple[str, ...]
 
 def _margins(counts: Floats) -> Floats:
     """(…, 3C) to hits, found and true of each class, as `class_metrics` takes them. (3, …, C)"""
-    return np.moveaxis(counts.reshape(*counts.shape[:-1], 3, -1), -2, 0)
+    return np.moveaxis(counts.reshape(*counts.shape[:-1], 3, counts.shape[-1] // 3), -2, 0)
 
 
 def _array_scores(entities: Floats, characters: Floats) -> dict[str, Floats]:
@@ -153,7 +153,7 @@ def _errors(text: str, true: set[Span], own: set[Span]) -> Iterator[str]:
             kinds = [_boundary(text, one, span) for one in same]
             yield next((kind for kind in kinds if kind != "other_boundary"), "other_boundary")
         else:
-            # An entity that another found span has right can be overlapped by one more where spans may overlap.
+            # Where found spans may overlap, one more on an entity that another has right adds nothing: spurious.
             yield "wrong_type" if touched else "spurious"
     for span in left:
         if not any(one.start < span.end and span.start < one.end for one in own):

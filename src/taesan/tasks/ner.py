@@ -69,6 +69,7 @@ class NamedEntities:
     name = "ner"
     head: HeadKind = "token"
     metric = "entity_f1"
+    sign = 1
     windowed = True
     fields = (Field("text", ("sentence", "document")), Field("entities", kind="entities"))
 

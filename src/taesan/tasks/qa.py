@@ -100,6 +100,7 @@ class QuestionAnswering:
     name = "qa"
     head: HeadKind = "span"
     metric = "f1"
+    sign = 1
     windowed = True
     fields = (
         Field("question", ("query",)),

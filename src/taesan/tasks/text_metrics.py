@@ -41,7 +41,8 @@ def chrf(references: Sequence[str], generated: Sequence[str]) -> float:
     """chrF2 of a corpus: F2 of the mean precision and mean recall of character n-grams to 6, spaces removed.
 
     Popović 2015, with β = 2 (Popović 2016) and counts summed over texts as in sacrebleu, whose number is 100 times
-    this. As there, an order that generated or references are too short for is left out of the means.
+    this. As there, an order that generated or references are too short for is left out of the means. Of one pair it is
+    the sentence's chrF, whose mean over texts is `sentence_chrf`.
     """
     return float(_chrf(_chrf_counts(references, generated).sum(axis=0)))
 
@@ -50,8 +51,8 @@ def rouge_l(reference: str, generated: str) -> float:
     """ROUGE-L of one pair: F1 of the longest common subsequence of eojeols (Lin 2004, section 3.1, β = 1).
 
     Over eojeols, and not characters: a common subsequence of Korean characters is long for any two texts, as a few
-    particles and endings make up most of them. The `rouge_score` package drops all that is not ASCII and gives Korean
-    0; its stemming and its tokenisation are left out here. 0 where either text is empty.
+    particles and endings make up most of them. The `rouge_score` package knows ASCII letters alone and gives
+    Korean 0; its stemming and its tokenisation are left out here. 0 where either text is empty.
     """
     true, own = reference.split(), generated.split()
     return 2 * common_subsequence(true, own) / max(1, len(true) + len(own))
@@ -74,7 +75,7 @@ def common_subsequence(one: Sequence[str], other: Sequence[str]) -> int:
 
 
 def distinct(texts: Iterable[str], order: int) -> float:
-    """Different n-grams of eojeols as a share of all, over all the texts together (Li et al. 2016, section 5.2).
+    """Different n-grams of eojeols as a share of all, over all the texts together (Li et al. 2016).
 
     It falls as there is more text: compare only as many texts of about the same length.
     """
@@ -85,7 +86,7 @@ def distinct(texts: Iterable[str], order: int) -> float:
 def repetition(text: str) -> float:
     """The share of 4-grams of eojeols that were there before: 1 - different / all.
 
-    Seq-rep-4 of Welleck et al. (2020, section 6.1), there over tokens. 0 where there are fewer than four eojeols.
+    Seq-rep-4 of Welleck et al. (2020), there over tokens. 0 where there are fewer than four eojeols.
     """
     grams = _grams(text.split(), REPEATED_ORDER)
     return 1 - len(set(grams)) / len(grams) if grams else 0.0
@@ -122,7 +123,7 @@ def _distinct_score(texts: Sequence[str], order: int, seed: int) -> Score:
     """Distinct-n with the interval of its linear part: the bootstrap of its jackknife pseudo-values, put around it.
 
     Resampled texts come twice, and a repeated text has no n-gram of its own: the plain bootstrap's whole interval lies
-    under the value. What a text alone contributes (Efron and Tibshirani 1993, section 11.5) has no such bias.
+    under the value. What a text alone contributes (Efron and Tibshirani 1993, chapter 11) has no such bias.
     """
     grams = [_grams(text.split(), order) for text in texts]
     holders = Counter(gram for own in grams for gram in set(own))

@@ -1,57 +1,29 @@
 """Josa, the particles that Korean writes without a space after a noun: 서울에서 is 서울 and 에서.
 
-A closed class, so that a list will do (이익섭, 채완 1999, 국어문법론강의, chapter 5): case particles, those of a topic
+A closed class, so that a list will do (이익섭, 채완 1999, 국어문법론강의): case particles, those of a topic
 or a limit, their stacks (에서는, 까지도), and the commonest forms of the copula 이다, which school grammar counts among
 them. Left out are one-syllable forms that end nouns more often than they follow them (인 in 한국인, 고, 며, 여).
 """
 
-_ADVERBIAL = ("에", "에서", "에게", "에게서", "께", "한테", "한테서", "더러", "까지", "부터", "만", "보다", "처럼")
-_STACKED = ("는", "도", "만", "의", "까지", "부터", "조차", "나", "라도")
+_ADVERBIAL = ["에", "에서", "에게", "에게서", "께", "한테", "한테서", "더러", "까지", "부터", "만", "보다", "처럼"]
+_AUXILIARY = ["는", "도", "만", "의", "까지", "부터", "조차", "나", "라도"]
+_DIRECTIONAL = ["로" + second for second in ["는", "도", "만", "의", "부터", "까지", "서", "서의", "써", "나"]]
 _EITHER = (
     *_ADVERBIAL,
-    *(first + second for first in _ADVERBIAL for second in _STACKED if first != second),
-    *(
-        "의",
-        "도",
-        "께서",
-        "께서는",
-        "께서도",
-        "조차",
-        "마저",
-        "마다",
-        "밖에",
-        "뿐",
-        "만큼",
-        "대로",
-        "같이",
-        "하고",
-        "에다",
-    ),
+    *(first + second for first in _ADVERBIAL for second in _AUXILIARY if first != second),
+    *["의", "도", "께서", "께서는", "께서도", "조차", "마저", "마다"],
+    *["밖에", "뿐", "만큼", "대로", "같이", "하고", "에다"],
 )
-# The copula's forms stand with the others that begin in 이.
 _AFTER_CONSONANT = (
-    *("은", "이", "을", "과", "과는", "과도", "과의", "아", "이여", "으로", "이나", "이나마", "이랑", "이라도", "이든"),
-    *(
-        "이다",
-        "이었다",
-        "이고",
-        "이며",
-        "이자",
-        "이라",
-        "이란",
-        "이라고",
-        "이라는",
-        "이라며",
-        "이지만",
-        "입니다",
-        "이에요",
-    ),
-    *("으로" + second for second in ("는", "도", "만", "의", "부터", "까지", "서", "서의", "써", "나")),
+    *["은", "이", "을", "과", "과는", "과도", "과의", "아", "이여", "으로", "이나", "이나마", "이랑", "이라도", "이든"],
+    *["이다", "이었다", "이고", "이며", "이자", "이라", "이란"],
+    *["이라고", "이라는", "이라며", "이지만", "입니다", "이에요"],
+    *("으" + josa for josa in _DIRECTIONAL),
 )
 _AFTER_VOWEL = (
-    *("는", "가", "를", "와", "와는", "와도", "와의", "야", "로", "나", "나마", "랑", "라도", "든"),
-    *("다", "였다", "란", "라고", "라는", "라며", "지만", "예요"),
-    *("로" + second for second in ("는", "도", "만", "의", "부터", "까지", "서", "서의", "써", "나")),
+    *["는", "가", "를", "와", "와는", "와도", "와의", "야", "로", "나", "나마", "랑", "라도", "든"],
+    *["다", "였다", "란", "라고", "라는", "라며", "지만", "예요"],
+    *_DIRECTIONAL,
 )
 JOSA: tuple[str, ...] = tuple(dict.fromkeys((*_EITHER, *_AFTER_CONSONANT, *_AFTER_VOWEL)))
 

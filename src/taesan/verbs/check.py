@@ -9,7 +9,7 @@ import numpy as np
 
 from taesan.data import Report, check_duplicates, check_overlap, check_same_file
 from taesan.errors import Problem
-from taesan.models.locate import DEFAULT, locate
+from taesan.models.locate import default_backbone, locate
 from taesan.tasks.base import Example
 from taesan.text.tokenizer import Tokenizer
 from taesan.text.width import ljust
@@ -56,7 +56,7 @@ def check(
     file: str | Path,
     *,
     against: str | Path | None = None,
-    backbone: str = DEFAULT,
+    backbone: str | None = None,
     max_length: int = 0,
     encoding: str = "utf-8",
     columns: Mapping[str, str] | None = None,
@@ -75,7 +75,7 @@ def check(
         check_same_file(against, file, report)
         other = list(read_examples(against, the_task, source, report))
         check_overlap(other, examples, str(against), str(file), report)
-    tokenizer = Tokenizer.load(locate(backbone))
+    tokenizer = Tokenizer.load(locate(backbone or default_backbone(the_task.head)))
     limit = max_length or tokenizer.max_length or 512
     lengths = _lengths(examples, tokenizer, limit, report, str(file))
     return Checked(str(file), len(examples), the_task.counts(examples), lengths, limit, report)

@@ -12,20 +12,21 @@ from numpy.typing import NDArray
 from taesan import store
 from taesan.config import FitConfig
 from taesan.data import Report, check_overlap, check_same_file, shared_positions
-from taesan.engine.batches import Batch, EpochBatches, pad
+from taesan.engine.batches import Batch, EpochBatches, pack, pad
 from taesan.engine.infer import Predictor
+from taesan.engine.objectives import packing_leaks
 from taesan.engine.process import Process
 from taesan.engine.run import Run
 from taesan.engine.session import TorchSession
 from taesan.engine.train import Validation
 from taesan.engine.train import train as train_loop
 from taesan.errors import UsageError, escape
-from taesan.methods import METHODS
+from taesan.methods import METHODS, refuse_combination
 from taesan.methods.base import Adapted, adapt
 from taesan.methods.defaults import with_defaults
 from taesan.models.backbone import Backbone, config_bytes, find, model_arrays
 from taesan.models.last_layer import train_first_token_only
-from taesan.models.locate import DEFAULT
+from taesan.models.locate import default_backbone
 from taesan.progress import Progress
 from taesan.tasks.base import IGNORED, Encoded, EncodeOptions, Evaluation, Example, Item, Task
 from taesan.text.tokenizer import Tokenizer
@@ -33,6 +34,7 @@ from taesan.verbs.card import model_card
 from taesan.verbs.reading import Source, file_record, find_task, lookup, read_examples
 
 Say = Callable[[str], None]
+PACKED_TOKENS = 256  # texts of a row that a language model learns from; longer rows cost more attention
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,7 @@ def fit(
     output: str | Path,
     validation: str | Path | None = None,
     test: str | Path | None = None,
-    backbone: str = DEFAULT,
+    backbone: str | None = None,
     method: str = "finetune",
     from_scratch: bool = False,
     config: FitConfig | None = None,
@@ -76,17 +78,19 @@ def fit(
     """A model that answers `task`, learnt from the rows of `train`, in the folder `output`.
 
     Rows to choose the checkpoint by are held out of `train` unless `validation` names a file; `test` is measured once,
-    at the end. Raises: UsageError, DataError, InputMissing, OutputError, LockedError, StorageError; Stopped after a
+    at the end. Without a `backbone` it is the embedded one that fits the task. Raises: UsageError, DataError, InputMissing, OutputError, LockedError, StorageError; Stopped after a
     signal, with a checkpoint saved.
     """
     config = config or FitConfig()
     the_task, the_method = find_task(task), lookup(METHODS, method, "method")
+    backbone = backbone or default_backbone(the_task.head)
     process = Process(device=config.device, precision=config.precision, threads=config.threads)
     say = Progress("", enabled=process.is_main and not quiet).say
     data = _read(
         the_task, train, validation, test, Source(encoding, columns or {}), config, drop_overlap=drop_overlap, say=say
     )
     base = find(backbone)
+    refuse_combination(the_task, the_method, backbone, base.kind)
     if (base.path / store.MANIFEST).exists():  # one of ours: a damaged one is refused before anything is learnt from it
         store.Folder(base.path).read_all()
     config = replace(
@@ -117,6 +121,7 @@ def fit(
         outputs = the_task.outputs(learnt)
         model = base.load(the_task.head, labels=outputs, from_scratch=from_scratch, seed=config.seed)
         network = model.base_model
+        packed = the_task.head == "language_model" and not packing_leaks(model)
         if the_task.head == "sequence" and not the_method.room_tokens:  # else the first token is not the text's
             train_first_token_only(model)
         adapted = adapt(the_method, model)
@@ -128,7 +133,7 @@ def fit(
             f"{f', {len(data.labels)} labels' if data.labels else ''}; "
             f"learning rate {config.learning_rate:g}, {config.epochs:g} epochs"
         )
-        result = _train(adapted, encoded, data, predictor, config, process, run.path, quiet=quiet)
+        result = _train(adapted, encoded, data, predictor, config, process, run.path, packed=packed, quiet=quiet)
         chosen_by = list(predictor.predict(data.validation))
         predictor.learnt = learnt = the_task.tune(data.validation, chosen_by, learnt)
         evaluations = {"validation": _evaluate(predictor, data.validation, config.seed)}
@@ -243,13 +248,21 @@ def _train(
     process: Process,
     folder: Path,
     *,
+    packed: bool,
     quiet: bool,
 ) -> Any:
     task = predictor.task
     items = [item for one in encoded for item in one.items]
+    lengths = np.array([len(item.input_ids) for item in items], dtype=np.int32)
+    if packed:
+        groups = pack(lengths, PACKED_TOKENS, config.seed)
+        lengths = np.array([lengths[group].sum() for group in groups], dtype=np.int32)
+        collate = _collate_packed(items, groups, predictor.tokenizer.pad_id)
+    else:
+        collate = _collate(items, predictor.tokenizer.pad_id, _class_weights(items, config, task))
     batches = EpochBatches(
-        np.array([len(item.input_ids) for item in items], dtype=np.int32),
-        _collate(items, predictor.tokenizer.pad_id, _class_weights(items, config, task)),
+        lengths,
+        collate,
         budget_tokens=config.batch_tokens,
         accumulation=config.accumulation,
         seed=config.seed,
@@ -268,6 +281,7 @@ def _train(
         validation=Validation(
             scores=scores,
             metric=task.metric,
+            sign=task.sign,
             every_steps=max(1, round(batches.steps_per_epoch / config.validations)),
             patience=config.patience,
         ),
@@ -295,6 +309,22 @@ def _collate(
         if weights is not None:
             batch["weights"] = np.where(labels == IGNORED, np.float32(0), weights[labels])
         return batch
+
+    return collate
+
+
+def _collate_packed(
+    items: list[Item], groups: list[NDArray[np.int64]], pad_id: int
+) -> Callable[[NDArray[np.int64], np.random.Generator], Batch]:
+    """The same for groups of items in one row; their positions tell them apart."""
+
+    def collate(rows: NDArray[np.int64], _random: np.random.Generator) -> Batch:
+        parts = [[items[int(place)] for place in groups[int(row)]] for row in rows]
+        return {
+            "input_ids": pad([np.concatenate([item.input_ids for item in part]) for part in parts], pad_id),
+            "labels": pad([np.concatenate([item.labels for item in part]) for part in parts], IGNORED),
+            "position_ids": pad([np.concatenate([np.arange(len(i.input_ids)) for i in part]) for part in parts], 0),
+        }
 
     return collate
 

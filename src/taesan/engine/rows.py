@@ -1,0 +1,193 @@
+"""Texts in progress, with their keys and values: one token more for all of them at a time."""
+
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+from transformers import DynamicCache, PreTrainedModel
+from transformers.cache_utils import Cache, DynamicLayer
+
+from taesan.text.tokenizer import Ids
+
+# A product of fewer rows than this runs through another kernel, with other bits (measured: 1, 2 and 3 rows differ).
+LEAST_ROWS = 4
+BLOCK = 32  # attention over a multiple of 16 keys gives the same bits however many empty ones follow (measured)
+PREFILL_TOKENS = 1024
+
+
+class Rows(Protocol):
+    """R texts. `logits` (R, V): what follows each, of the prompts alone."""
+
+    logits: Tensor
+
+    def step(self, tokens: Tensor) -> Tensor:
+        """What follows when each text goes on with its token (R,): logits (R, V)."""
+        ...
+
+    def keep(self, index: Tensor, start: int = 0) -> None:
+        """Text i goes on from what was text index[i], (N,); up to `start` the two are known to be equal."""
+        ...
+
+
+class LoneRows:
+    """Texts of one prompt, all of one length: nothing is padded, which every architecture can do."""
+
+    def __init__(self, model: PreTrainedModel, prompt: Ids, copies: int):
+        self._model, self._length = model, len(prompt)
+        self._cache, logits = _read(model, [prompt])
+        if copies > 1:
+            self._cache.batch_repeat_interleave(copies)
+        self.logits = logits[:1].repeat_interleave(copies, dim=0)
+
+    def step(self, tokens: Tensor) -> Tensor:
+        self._length += 1
+        mask = torch.ones(len(tokens), self._length, dtype=torch.long, device=tokens.device)
+        model: Any = self._model
+        output = model(input_ids=tokens[:, None], attention_mask=mask, past_key_values=self._cache, use_cache=True)
+        return output.logits[:, -1].float()
+
+    def keep(self, index: Tensor, start: int = 0) -> None:
+        self._cache.reorder_cache(index)
+
+
+class JointRows:
+    """Texts of many prompts, whatever their lengths: each one's keys and values stand from place 0 on.
+
+    So a text's own are at the same places, and its sums in the same order, whoever its neighbours are.
+    """
+
+    def __init__(self, model: PreTrainedModel, prompts: list[Ids], copies: int):
+        self._model = model
+        self._live = len(prompts) * copies
+        size = max(self._live, LEAST_ROWS)
+        device = model.device
+        self._lengths = torch.zeros(size, dtype=torch.long, device=device)  # 0: an empty row, there to make up 4
+        layers: list[_Layer] = []
+        logits: list[Tensor] = [torch.empty(0)] * self._live
+        width = _blocks(max(map(len, prompts)))
+        for group in _of_one_length(prompts):
+            cache, following = _read(model, [prompts[number] for number in group])
+            rows = torch.tensor([number * copies + copy for number in group for copy in range(copies)], device=device)
+            self._lengths[rows] = len(prompts[group[0]])
+            layers = layers or [_Layer(one, size, width) for one in cache.layers]
+            for layer, read in zip(layers, cache.layers, strict=True):
+                layer.fill(rows, read, len(group), copies)
+            for row, one in zip(rows.tolist(), following.repeat_interleave(copies, dim=0), strict=False):
+                logits[row] = one
+        self.logits = torch.stack(logits)
+        self._layers, self._width, self._cache = layers, width, Cache(layers=[*layers])
+        self._lowest = torch.finfo(self.logits.dtype).min
+
+    def step(self, tokens: Tensor) -> Tensor:
+        if (longest := int(self._lengths.max())) == self._width:
+            self._width = _blocks(longest + 1)
+        size = len(self._lengths)
+        rows = torch.arange(size, device=tokens.device)
+        for layer in self._layers:
+            layer.open(self._width, rows * self._width + self._lengths)
+        empty = torch.arange(self._width, device=tokens.device) > self._lengths[:, None]  # (R, T)
+        mask = torch.zeros(empty.shape, device=tokens.device).masked_fill_(empty, self._lowest)
+        model: Any = self._model
+        output = model(
+            input_ids=pad(tokens, (0, size - self._live))[:, None],
+            attention_mask=mask[:, None, None],
+            position_ids=self._lengths[:, None],
+            past_key_values=self._cache,
+            use_cache=True,
+        )
+        self._lengths[: self._live] += 1
+        return output.logits[: self._live, -1].float()
+
+    def keep(self, index: Tensor, start: int = 0) -> None:
+        self._live = len(index)
+        size = max(self._live, LEAST_ROWS)
+        places = (index != torch.arange(len(index), device=index.device)).nonzero()[:, 0]
+        end = int(self._lengths.max())
+        for layer in self._layers:
+            layer.move(index[places], places, start, end, size)
+        self._lengths = pad(self._lengths[index], (0, size - self._live))
+
+
+class _Layer(DynamicLayer):
+    """One layer's keys and values (R, T, H, D), written where each row ends instead of put behind all rows."""
+
+    def __init__(self, read: Any, size: int, width: int):
+        super().__init__()
+        self.dtype, self.device, self.is_initialized = read.keys.dtype, read.keys.device, True
+        self.keys, self.values = (
+            torch.zeros(size, width, states.shape[1], states.shape[3], dtype=states.dtype, device=states.device)
+            for states in (read.keys, read.values)
+        )
+        self._places = torch.empty(0)
+
+    def fill(self, rows: Tensor, read: Any, prompts: int, copies: int) -> None:
+        for own, states in ((self.keys, read.keys), (self.values, read.values)):
+            states = states[:prompts].transpose(1, 2)  # (B, T, H, D)
+            own[rows, : states.shape[1]] = states.repeat_interleave(copies, dim=0)  # pyright: ignore[reportOptionalSubscript]
+
+    def open(self, width: int, places: Tensor) -> None:
+        """Makes room for `width` places, and says where each row's next one is, counted over all rows (R,)."""
+        self._places = places
+        self.keys, self.values = (
+            states if (more := width - states.shape[1]) == 0 else pad(states, (0, 0, 0, 0, 0, more))
+            for states in self._both()
+        )
+
+    def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
+        own, new = self._both(), (key_states, value_states)
+        for states, one in zip(own, new, strict=True):
+            states.view(-1, *states.shape[2:]).index_copy_(0, self._places, one[:, :, 0])
+        return own[0].transpose(1, 2), own[1].transpose(1, 2)  # (R, H, T, D)
+
+    def move(self, source: Tensor, places: Tensor, start: int, end: int, size: int) -> None:
+        for states in self._both() if len(places) else ():
+            states[places, start:end] = states[source, start:end]
+        self.keys, self.values = (states[:size] for states in self._both())
+
+    def get_seq_length(self) -> int:
+        return self._both()[0].shape[1]
+
+    def _both(self) -> tuple[Tensor, Tensor]:
+        assert self.keys is not None
+        assert self.values is not None
+        return self.keys, self.values
+
+
+def _blocks(places: int) -> int:
+    return -(-places // BLOCK) * BLOCK
+
+
+def _of_one_length(prompts: list[Ids]) -> list[list[int]]:
+    """The prompts' numbers, those of one length together, so that none is padded."""
+    by_length: dict[int, list[int]] = {}
+    for number, prompt in enumerate(prompts):
+        by_length.setdefault(len(prompt), []).append(number)
+    groups: list[list[int]] = []
+    for length, members in by_length.items():
+        most = max(1, PREFILL_TOKENS // length)
+        groups += [members[start : start + most] for start in range(0, len(members), most)]
+    return groups
+
+
+def _read(model: PreTrainedModel, prompts: list[Ids]) -> tuple[DynamicCache, Tensor]:
+    """The cache of prompts of one length, and what follows each (B, V); B is more where they are very short."""
+    length = len(prompts[0])
+    ids = np.stack(prompts).astype(np.int64)
+    if ids.size < LEAST_ROWS:
+        ids = np.tile(ids, (-(-LEAST_ROWS // ids.size), 1))
+    tensor = torch.from_numpy(ids).to(model.device)
+    cache: Any = DynamicCache(config=model.config)
+    last = {"logits_to_keep": min(LEAST_ROWS, length)} if _keeps_logits(model) else {}
+    network: Any = model
+    output = network(
+        input_ids=tensor, attention_mask=torch.ones_like(tensor), past_key_values=cache, use_cache=True, **last
+    )
+    return cache, output.logits[:, -1].float()
+
+
+def _keeps_logits(model: PreTrainedModel) -> bool:
+    """Whether the model can leave out the logits of a prompt's other tokens."""
+    supports = getattr(model, "_supports_logits_to_keep", None)  # what transformers' own `generate` asks
+    return supports is not None and supports()
