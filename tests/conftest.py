@@ -57,6 +57,30 @@ PAIRS = (
     ("전화기를 새로 샀다", "전화기는 검다", "중립"),
     ("학교 앞에 가게가 있다", "가게는 두 시에 연다", "중립"),
 )
+ENTITIES = (
+    ("서울에서 부산까지 기차로 두 시간 반이 걸린다", ((0, 2, "장소"), (5, 7, "장소"))),
+    ("김 선생님은 학교 앞 가게에서 사과를 샀다", ((0, 1, "사람"), (7, 9, "장소"))),
+    ("아이들과 강가를 오래 걸었다", ((0, 3, "사람"), (5, 7, "장소"))),
+    ("오늘은 날씨가 맑아서 걸어야 한다", ()),
+    ("배우들의 연기가 좋아서 부산까지 걸었다", ((0, 3, "사람"), (13, 15, "장소"))),
+    ("비가 와서 서울에서 나왔다", ((6, 8, "장소"),)),
+)
+QUESTIONS = (
+    ("어디까지 가는가?", "서울에서 부산까지 기차로 간다.", ("부산",)),
+    ("무엇을 샀는가?", "김 선생님은 가게에서 사과와 배를 샀다.", ("사과와 배", "사과")),
+    ("얼마나 걸리는가?", "기차로 두 시간 반이 걸린다. 비가 와서 길이 미끄럽다.", ("두 시간 반",)),
+    ("누가 걸었는가?", "아이들과 강가를 오래 걸었다.", ("아이들",)),
+    ("값은 얼마인가?", "화면이 밝고 소리가 또렷하다.", ()),
+    ("날씨는 어떤가?", "오늘은 날씨가 맑아서 걸었다. " * 12, ("맑아서",)),
+)
+PROMPTS = (
+    ("오늘 날씨는?", "맑아서 걷기 좋다."),
+    ("영화는 어땠어?", "끝까지 재미있게 보았다."),
+    ("어디 가니?", "서울에서 부산까지 간다."),
+    ("무엇을 샀어?", "사과와 배를 샀다."),
+    ("비가 오니?", "길이 미끄러우니 조심해서 걸어야 한다. " * 5),
+    ("전화기는 어때?", "화면이 밝고 소리가 또렷하다. ㅋㅋㅋ"),
+)
 SHAPE = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 48}
 MASKED = ("bert", "roberta-prelayernorm")
 MAX_LENGTH = 64
@@ -155,6 +179,25 @@ def backbones(masked_backbones, causal_backbone) -> dict[str, Path]:
     return {**masked_backbones, "gpt2": causal_backbone}
 
 
+def squad(rows=QUESTIONS) -> str:
+    """(question, context, answers) as a SQuAD document."""
+    paragraphs = [
+        {
+            "context": context,
+            "qas": [
+                {
+                    "id": f"q{number}",
+                    "question": question,
+                    "answers": [{"text": answer, "answer_start": context.index(answer)} for answer in answers],
+                    "is_impossible": not answers,
+                }
+            ],
+        }
+        for number, (question, context, answers) in enumerate(rows)
+    ]
+    return json.dumps({"version": "2.0", "data": [{"title": "글", "paragraphs": paragraphs}]}, ensure_ascii=False)
+
+
 @pytest.fixture(scope="session")
 def labelled(tmp_path_factory) -> dict[str, Path]:
     """A labelled file for each task."""
@@ -162,8 +205,14 @@ def labelled(tmp_path_factory) -> dict[str, Path]:
     rows = {
         "classification": [dict(zip(("text", "label"), row, strict=True)) for row in REVIEWS],
         "pair": [dict(zip(("premise", "hypothesis", "label"), row, strict=True)) for row in PAIRS],
+        "ner": [
+            {"text": text, "entities": [dict(zip(("start", "end", "label"), span, strict=True)) for span in spans]}
+            for text, spans in ENTITIES
+        ],
+        "generation": [dict(zip(("prompt", "completion"), row, strict=True)) for row in PROMPTS],
     }
     for task, values in rows.items():
         lines = "".join(json.dumps(value, ensure_ascii=False) + "\n" for value in values)
         (folder / f"{task}.jsonl").write_text(lines, "utf-8")
-    return {task: folder / f"{task}.jsonl" for task in rows}
+    (folder / "qa.json").write_text(squad(), "utf-8")
+    return {task: folder / f"{task}.jsonl" for task in rows} | {"qa": folder / "qa.json"}

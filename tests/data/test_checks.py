@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from hypothesis import given
 from hypothesis import strategies as st
 
-from taesan.data.checks import check_classes, check_duplicates, check_examples, check_overlap, shared_positions
+from taesan.data.checks import check_classes, check_duplicates, check_overlap, shared_positions
 from taesan.data.report import Report
 
 
@@ -41,7 +41,7 @@ def test_duplicates_are_those_of_brute_force(rows) -> None:
 
 def test_conflicts_name_their_lines_and_labels() -> None:
     report = Report()
-    check_examples(of(("가", "x"), ("나", "y"), ("가", "y")), "f", report)
+    check_duplicates(of(("가", "x"), ("나", "y"), ("가", "y")), "f", report)
     conflict = next(problem for problem in report.warnings if problem.code == "label-conflict")
     assert "lines 2, 4 ('x', 'y')" in conflict.found
 

@@ -111,7 +111,9 @@ def test_order_is_kept_and_shapes_are_few() -> None:
 
 
 def predictor(tokenizer: Tokenizer, session, **options) -> Predictor:
-    return Predictor(TASKS["classification"], session, tokenizer, Learnt(("a", "b")), EncodeOptions(max_length=16, **options))
+    return Predictor(
+        TASKS["classification"], session, tokenizer, Learnt(("a", "b")), EncodeOptions(max_length=16, **options)
+    )
 
 
 def test_prediction_is_lazy_and_holds_one_chunk_at_a_time(tokenizer) -> None:

@@ -13,6 +13,7 @@ from conftest import REVIEWS
 from taesan import store
 from taesan.config import FitConfig
 from taesan.errors import DataError, OutputError, UsageError
+from taesan.tasks import TASKS
 from taesan.verbs.fit import Fitted
 
 QUICK = {"device": "cpu", "threads": 1, "checkpoint_seconds": 0.0}
@@ -140,10 +141,10 @@ def test_class_weights_are_scikit_learns(labelled) -> None:
 
     labels = np.array([0, 0, 0, 1, 2, 2, 0])
     items = [Item(np.arange(3, dtype=np.int32), np.zeros(3, np.int32), np.array(label)) for label in labels]
-    ours = _class_weights(items, FitConfig(class_weights="balanced"), 3)
+    ours = _class_weights(items, FitConfig(class_weights="balanced"), TASKS["classification"])
     expected = compute_class_weight("balanced", classes=np.arange(3), y=labels)
     np.testing.assert_allclose(ours, expected, rtol=1e-6)
-    assert _class_weights(items, FitConfig(), 3) is None
+    assert _class_weights(items, FitConfig(), TASKS["classification"]) is None
     batch = _collate(items, 0, ours)(np.array([3, 0]), np.random.default_rng(0))
     np.testing.assert_allclose(batch["weights"], expected[[1, 0]], rtol=1e-6)
 

@@ -12,6 +12,7 @@ from taesan.data.answers import read_answers
 from taesan.data.columns import find_column, find_lookalike, missing_column, note_unused, read_header
 from taesan.data.delimited import read_delimited
 from taesan.data.encoding import decode_blocks
+from taesan.data.entities import read_entities
 from taesan.data.files import read_blocks, read_stream_blocks
 from taesan.data.jsonl import Float, Integer, bom_inside, describe, read_objects
 from taesan.data.kinds import format_by_content, format_by_name
@@ -22,9 +23,9 @@ from taesan.data.schema import Field, Row
 from taesan.data.values import Values
 from taesan.errors import DataError, Problem, UsageError, escape
 
-FORMATS = ("csv", "tsv", "jsonl", "text", "squad")
+FORMATS = ("csv", "tsv", "jsonl", "text", "squad", "conll", "markup")
 # Fields that no cell holds come in formats of their own; each reader checks its rows itself.
-STRUCTURED: dict[str, Callable[..., Iterator[Row]]] = {"answers": read_answers}
+STRUCTURED: dict[str, Callable[..., Iterator[Row]]] = {"answers": read_answers, "entities": read_entities}
 # Beyond this, JSON readers elsewhere lose digits.
 _EXACT_DIGITS = 15
 
@@ -43,8 +44,8 @@ def read_rows(
 ) -> Iterator[Row]:
     """The good rows of a file, as they are read; every error and warning goes to `report`.
 
-    `columns` maps a field's name to the column that the user chose for it. `format` is csv, tsv, jsonl, text or squad,
-    else found by the name or the content. With `labels`, another label is an error.
+    `columns` maps a field's name to the column that the user chose for it. `format` is one of `FORMATS`, else found by
+    the name or the content. With `labels`, another label is an error.
 
     Raises:
         InputMissing: the path is not there, or is no ordinary file that can be read.
@@ -86,8 +87,8 @@ def _read(
     try:
         lines = split_lines(decode_blocks(refuse_kinds(blocks, name), encoding, name, report), name, report)
         first, lines = _first_line(lines, name)
-        # A document holds questions even where their answers are not asked for.
-        asked = STRUCTURED["answers"] if format == "squad" else None
+        # A document holds questions even where their answers are not asked for, and tagged tokens are a text.
+        asked = STRUCTURED.get({"squad": "answers", "conll": "entities", "markup": "entities"}.get(format or "", ""))
         structured = next((STRUCTURED[field.kind] for field in fields if field.kind in STRUCTURED), asked)
         if structured is not None:
             yield from structured(lines, first, name, fields, report, columns, format, labels)

@@ -83,9 +83,11 @@ class _Tree:
         place = self._places[id(found)]
         self._questions.note(found, place[0], (key,))
         if key not in found:
-            near, keys = find_lookalike(found, key), ", ".join(f"'{escape(one, 30)}'" for one in list(found)[:10])
-            fix = f"Rename '{escape(near)}' to '{key}'." if near else f"Write a SQuAD document: {_SHAPE}"
-            self._problem("key-missing", place, key, f"the keys {keys or 'none'}", f"'{key}'", fix)
+            # A key that looks like it was noted already.
+            if find_lookalike(found, key) is None:
+                keys = ", ".join(f"'{escape(one, 30)}'" for one in list(found)[:10]) or "none"
+                fix = f"Write a SQuAD document: {_SHAPE}"
+                self._problem("key-missing", place, key, f"the keys {keys}", f"'{key}'", fix)
             return
         if not isinstance(value := found[key], list):
             fix = f"Write a SQuAD document: {_SHAPE}"

@@ -5,7 +5,7 @@ All four are read alike: `B`, `S` and `U` begin an entity, `I`, `E` and `L` go o
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from taesan.data.report import KEPT_ERRORS, KEPT_LINES, Report
@@ -157,7 +157,9 @@ class Tags:
         if not tag.strip():
             return self._problem("tag-missing", line, found, _ANY, "Write O for a token outside of entities.")
         if tag.isdecimal():
-            fix = 'Write names instead of their numbers: "B-LOC". With datasets: `features["ner_tags"].feature.int2str`.'
+            fix = (
+                'Write names instead of their numbers: "B-LOC". With datasets: `features["ner_tags"].feature.int2str`.'
+            )
             return self._problem("tag-number", line, found, _ANY, fix)
         if tag == "o":
             return self._problem("tag-style", line, found, "'O'", "Write a capital O.")
@@ -178,14 +180,13 @@ class Tags:
     def _bad_problems(self) -> list[Problem]:
         return [_counted(bad) for bad in self._bad.values()]
 
-    def _report_each(self, places: _Places, make: "_Make", expected: str) -> None:
-        problem = None
-        for line, tag, before in places.seen:
-            problem = make(line, tag, before, expected)
+    def _report_each(self, places: _Places, make: Callable[[int, str, str, str], Problem], expected: str) -> None:
+        problems = [make(*place, expected) for place in places.seen]
+        for problem in problems:
             self._report.add(problem)
         # All are counted, the first are kept.
-        for _ in range(places.count - len(places.seen)) if problem else ():
-            self._report.add(problem)
+        for _ in range(places.count - len(problems)):
+            self._report.add(problems[-1])
 
     def _orphan(self, line: int, tag: str, before: str, expected: str) -> Problem:
         where = f"after '{escape(before, 30)}'" if before else "at the beginning of a sentence"
@@ -203,12 +204,6 @@ class Tags:
 
     def _problem(self, code: str, line: int, found: str, expected: str, fix: str) -> Problem:
         return Problem(code, self._file, line, 0, self._name, found, expected, fix)
-
-
-class _Make:
-    """The type of `Tags._orphan` and `Tags._mixed`."""
-
-    def __call__(self, line: int, tag: str, before: str, expected: str) -> Problem: ...
 
 
 def _counted(bad: _Bad) -> Problem:

@@ -156,7 +156,7 @@ class Joiner:
         return self._problem("tokens-mixed", sentence.lines[place], found, expected, fix)
 
     def _join_given(self, sentence: Sentence, given: Given) -> Found | None:
-        tokens, found = sentence.tokens, None
+        tokens = sentence.tokens
         for words, space in ((False, " "), (False, "_"), (True, " ")):
             joined = " ".join(tokens) if words else "".join(" " if token == space else token for token in tokens)
             found = _found(sentence, _offsets(tokens, words), joined)
@@ -167,6 +167,9 @@ class Joiner:
                         form = "words" if words else "characters"
                         expected = "words" if self._words else "characters"
                         self._report.add(self._mixed(sentence, 0, form, expected))
+                        return None
+                    if not words and (problem := self._character_problem(sentence)) is not None:
+                        self._report.add(problem)
                         return None
                     self._words, self._shown = words, self._shown or sentence.line
                 return found
@@ -186,7 +189,7 @@ class Joiner:
         expected = f"'{escape(own[max(0, at - 8) : at + 12])}', as the tokens and their tags have it"
         fix = "Mend the sentence, or its tokens: each character once, spaces too."
         column = given.column + at if given.column else 0
-        return Problem("tokens-text", self._file, given.line, column, "text", found, expected, fix)
+        return Problem("tokens-text", self._file, given.line, column, "", found, expected, fix)
 
     def _problem(self, code: str, line: int, found: str, expected: str, fix: str) -> Problem:
         return Problem(code, self._file, line, 0, self._name, found, expected, fix)

@@ -9,7 +9,6 @@ from taesan.errors import UsageError
 from taesan.text.tokenizer import Ids
 
 _FORBIDDEN = float("-inf")
-_LEADING = 256  # a nucleus is sought in so many of the likeliest tokens before all are sorted
 
 
 class Rules:
@@ -27,14 +26,9 @@ class Rules:
     ):
         """`prompts`: one a row, R of them."""
         self._options, self._end_id, self._banned = options, end_id, list(banned)
-        self._seen: Tensor | None = None  # (R, V)
         self._text: Tensor | None = None  # (R, W), -1 where nothing stands yet
         self._lengths = torch.tensor([len(prompt) for prompt in prompts], device=device)
-        if options.repetition_penalty != 1:
-            self._seen = torch.zeros(len(prompts), vocabulary, dtype=torch.bool, device=device)
-            for row, prompt in enumerate(prompts):
-                self._seen[row, torch.from_numpy(prompt.astype(np.int64)).to(device)] = True
-        if options.no_repeat_ngram:
+        if options.repetition_penalty != 1 or options.no_repeat_ngram:
             width = int(self._lengths.max()) + options.max_tokens
             text = np.full((len(prompts), width), -1, dtype=np.int64)
             for row, prompt in enumerate(prompts):
@@ -46,53 +40,52 @@ class Rules:
 
         Raises: UsageError where nothing is left that may be said.
         """
-        given = scores
-        if self._seen is not None:
-            penalty = self._options.repetition_penalty
-            changed = torch.where(scores < 0, scores * penalty, scores / penalty)
-            scores = torch.where(self._seen, changed, scores)
+        early = self._end_id is not None and step < self._options.min_tokens
+        forbidden = [self._end_id, *self._banned] if early else self._banned
+        if self._text is None and not forbidden:
+            return scores
+        scores = scores.clone()
         if self._text is not None:
-            scores = scores.masked_fill(self._completes(self._text, scores.shape[1]), _FORBIDDEN)
-        forbidden = self._banned
-        if self._end_id is not None and step < self._options.min_tokens:
-            forbidden = [self._end_id, *forbidden]
-        if forbidden:
-            scores = scores.clone() if scores is given else scores
-            scores[:, forbidden] = _FORBIDDEN
-        if scores is not given and not bool(torch.isfinite(scores.amax(dim=1)).all()):
+            text = self._text[:, : int(self._lengths.max())]
+            if self._options.repetition_penalty != 1:
+                self._discourage(scores, text)
+            if 0 < self._options.no_repeat_ngram <= text.shape[1]:
+                self._forbid_repeats(scores, text)
+        scores[:, forbidden] = _FORBIDDEN
+        if not bool(torch.isfinite(scores.amax(dim=1)).all()):
             raise UsageError(
-                f"after {step:,} new tokens every token is forbidden; expected a larger no_repeat_ngram, or fewer banned"
+                f"after {step:,} new tokens every token is forbidden; expected a larger no_repeat_ngram, "
+                "or fewer banned tokens"
             )
         return scores
 
     def append(self, tokens: Tensor) -> None:
         """Each row goes on with its token (R,)."""
-        rows = torch.arange(len(tokens), device=tokens.device)
-        if self._seen is not None:
-            self._seen[rows, tokens] = True
         if self._text is not None:
-            self._text[rows, self._lengths] = tokens
+            self._text[torch.arange(len(tokens), device=tokens.device), self._lengths] = tokens
             self._lengths = self._lengths + 1
 
     def keep(self, index: Tensor) -> None:
         """Row i goes on from what was row index[i]."""
-        self._seen = None if self._seen is None else self._seen[index]
-        self._text = None if self._text is None else self._text[index]
-        self._lengths = self._lengths[index]
+        if self._text is not None:
+            self._text, self._lengths = self._text[index], self._lengths[index]
 
-    def _completes(self, text: Tensor, vocabulary: int) -> Tensor:
-        """Tokens that would complete a run of n which the row holds already (R, V)."""
+    def _discourage(self, scores: Tensor, text: Tensor) -> None:
+        ids = torch.where(text < 0, text[:, :1], text)  # twice the same token is no harm
+        found, penalty = scores.gather(1, ids), self._options.repetition_penalty
+        scores.scatter_(1, ids, torch.where(found < 0, found * penalty, found / penalty))
+
+    def _forbid_repeats(self, scores: Tensor, text: Tensor) -> None:
+        """Tokens that would complete a run of n which the row holds already."""
         size = self._options.no_repeat_ngram
-        longest = int(self._lengths.max())
-        if longest < size:
-            return torch.zeros(len(text), vocabulary, dtype=torch.bool, device=text.device)
-        runs = text[:, :longest].unfold(1, size, 1)  # (R, W - n + 1, n)
+        runs = text.unfold(1, size, 1)  # (R, W - n + 1, n)
         places = self._lengths[:, None] + torch.arange(1 - size, 0, device=text.device)
         ending = text.gather(1, places.clamp(min=0))  # (R, n - 1); too short a row has no whole run to match
         last = runs[..., -1]
         matches = (runs[..., :-1] == ending[:, None]).all(dim=-1) & (last >= 0)
-        found = torch.zeros(len(text), vocabulary + 1, dtype=torch.bool, device=text.device)
-        return found.scatter_(1, torch.where(matches, last, vocabulary), True)[:, :vocabulary]
+        ids = torch.where(matches, last, text[:, :1])
+        found = torch.where(matches, _FORBIDDEN, scores.gather(1, ids))
+        scores.scatter_reduce_(1, ids, found, "amin")
 
 
 def narrow(scores: Tensor, options: GenerationOptions) -> Tensor:
@@ -107,30 +100,15 @@ def narrow(scores: Tensor, options: GenerationOptions) -> Tensor:
         scores = scores.masked_fill(scores < least, _FORBIDDEN)
     if options.top_p == 1:
         return scores
-    kept = torch.zeros_like(scores, dtype=torch.bool)
-    leading = min(_LEADING, scores.shape[1])
-    values, ids = scores.topk(leading)
-    log_sums = scores.logsumexp(dim=1, keepdim=True)
-    # Each row decides for itself, so that it does not matter which rows stand beside it.
-    mass = (values - log_sums).exp().sum(dim=1)
-    inside = (mass > options.top_p + 1e-3) if leading < scores.shape[1] else torch.zeros_like(mass, dtype=torch.bool)
-    if bool(inside.any()):
-        some = ids[inside].sort(dim=1).values  # by id, as ties are told apart by it
-        chosen = _nucleus(scores[inside].gather(1, some), log_sums[inside], options.top_p)
-        kept[inside] = torch.zeros_like(kept[inside]).scatter_(1, some, chosen)
-    if not bool(inside.all()):
-        kept[~inside] = _nucleus(scores[~inside], log_sums[~inside], options.top_p)
+    ordered = torch.from_numpy(np.sort(scores.cpu().numpy(), axis=1)).to(scores.device)  # four times torch's speed
+    outside = (ordered.softmax(dim=1).cumsum(dim=1) <= 1 - options.top_p)[:, :-1].sum(dim=1, keepdim=True)
+    edge = ordered.gather(1, outside)
+    kept = scores >= edge
+    surplus = outside - (ordered < edge).sum(dim=1, keepdim=True)  # of those that tie at the edge, how many stay out
+    if bool(surplus.any()):
+        ties = scores == edge
+        kept &= ~ties | (ties.cumsum(dim=1) > surplus)
     return scores.masked_fill(~kept, _FORBIDDEN)
-
-
-def _nucleus(scores: Tensor, log_sums: Tensor, top_p: float) -> Tensor:
-    """Which columns the nucleus holds (R, M). What is not among the columns has less probability than any of them."""
-    ordered, order = scores.sort(dim=1, stable=True)
-    probabilities = (ordered - log_sums).exp()
-    below = (1 - probabilities.sum(dim=1, keepdim=True)).clamp(min=0)
-    removed = probabilities.cumsum(dim=1) + below <= 1 - top_p
-    removed[:, -1] = False
-    return torch.ones_like(removed).scatter_(1, order, ~removed)
 
 
 def sample(scores: Tensor, options: GenerationOptions, chance: np.ndarray) -> Tensor:

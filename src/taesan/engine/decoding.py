@@ -11,7 +11,14 @@ from numpy.typing import NDArray
 from taesan.config import option
 from taesan.errors import UsageError, escape
 
-MOST_ROWS = 256  # beams of one text, and texts of one prompt
+# Beyond these, float32 scores overflow or one prompt takes a machine's memory.
+_RANGES = {
+    "temperature": (0.001, 1000),
+    "repetition_penalty": (0.01, 100),
+    "length_penalty": (-10, 10),
+    "beams": (1, 256),
+    "sequences": (1, 256),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,10 +32,10 @@ class GenerationOptions:
     min_tokens: int = option(0, "new tokens before the text may end", minimum=0)
     beams: int = option(1, "texts searched side by side; 1: no beam search", minimum=1)
     sample: bool = option(False, "draw each token by its probability")
-    temperature: float = option(1.0, "sampling: below 1 sharper, above 1 flatter", minimum=0)
+    temperature: float = option(1.0, "sampling: below 1 sharper, above 1 flatter")
     top_k: int = option(0, "sampling: from the k likeliest tokens alone; 0: all", minimum=0)
-    top_p: float = option(1.0, "sampling: from the likeliest tokens that hold this probability; 1: all", minimum=0)
-    repetition_penalty: float = option(1.0, "above 1, tokens that came before are less likely", minimum=0)
+    top_p: float = option(1.0, "sampling: from the likeliest tokens that hold this probability; 1: all")
+    repetition_penalty: float = option(1.0, "above 1, tokens that came before are less likely")
     no_repeat_ngram: int = option(0, "no run of so many tokens comes twice, prompt included; 0: off", minimum=0)
     length_penalty: float = option(1.0, "beam search: above 0 for longer texts, below 0 for shorter ones")
     sequences: int = option(1, "texts for each prompt; needs sampling or beams", minimum=1)
@@ -38,17 +45,14 @@ class GenerationOptions:
     def __post_init__(self) -> None:
         for one in fields(self):
             _check(one.name, getattr(self, one.name), type(one.default), one.metadata["minimum"])
-        for name in ("temperature", "top_p", "repetition_penalty"):
-            if getattr(self, name) == 0:
+        for name, (least, most) in _RANGES.items():
+            if not least <= (value := getattr(self, name)) <= most:
                 hint = "; for the likeliest token each time, do not sample" if name == "temperature" else ""
-                _refuse(name, 0, f"a number above 0{hint}")
-        if self.top_p > 1:
-            _refuse("top_p", self.top_p, "at most 1")
+                _refuse(name, value, f"{least:g} to {most:g}{hint}")
+        if not 0 < self.top_p <= 1:
+            _refuse("top_p", self.top_p, "a number above 0 and at most 1")
         if self.min_tokens > self.max_tokens:
             _refuse("min_tokens", self.min_tokens, f"at most max_tokens, {self.max_tokens}")
-        for name in ("beams", "sequences"):
-            if getattr(self, name) > MOST_ROWS:
-                _refuse(name, getattr(self, name), f"at most {MOST_ROWS}")
         if self.sample and self.beams > 1:
             _refuse("beams", self.beams, "1 with sampling: search with beams, or sample")
         self._check_company()

@@ -4,22 +4,34 @@ Every item goes into the bucket of its own length, and a bucket's batches always
 empty rows: then no matrix product changes its size, and no sum its order, with the company an item is in.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from taesan.tasks.base import EncodeOptions, Example, Item, Learnt, Logits, Prediction, Task
-from taesan.text.tokenizer import Tokenizer
+from taesan.engine.decoding import Generated, GenerationOptions
+from taesan.tasks.base import Encoded, EncodeOptions, Example, Item, Learnt, Logits, Prediction, Task
+from taesan.text.tokenizer import Ids, Tokenizer
 
 BATCH_TOKENS = 512  # measured: free in bulk, and a lone item pays for no more than this
 CHUNK_ROWS = 2048
 LENGTHS = (16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048, 3072, 4096, 6144, 8192)
 Arrays = dict[str, NDArray[np.int64]]
 Advance = Callable[[int], object]  # is told how many items are done
+OnToken = Callable[[int, int, int], object]  # is told number of the prompt, number of its text, and the new token
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Writing:
+    """How a model's texts end: the token that ends one, the longest with its prompt, and what is never written."""
+
+    end_id: int | None
+    max_length: int
+    banned: tuple[int, ...]
 
 
 class Session(Protocol):
@@ -30,6 +42,12 @@ class Session(Protocol):
 
         Comes back: a head's logits (B, …), or, of a language model, the log-probability of the labels, (B,).
         """
+        ...
+
+    def generate(
+        self, prompts: Sequence[Ids], options: GenerationOptions, writing: Writing, *, on_token: OnToken | None = None
+    ) -> list[list[Generated]]:
+        """Each prompt's texts; a causal language model alone has this."""
         ...
 
 
@@ -88,6 +106,7 @@ class Predictor:
     def __init__(self, task: Task, session: Session, tokenizer: Tokenizer, learnt: Learnt, options: EncodeOptions):
         self.task, self.session, self.tokenizer, self.learnt, self.options = task, session, tokenizer, learnt, options
         self.cut = 0  # how many examples were longer than the model
+        self.generation: GenerationOptions | None = None  # with it, a task for which texts are generated has them
 
     def predict(self, examples: Iterable[Example], *, advance: Advance | None = None) -> Iterator[Prediction]:
         """One prediction an example; `advance` is told of items (windows) as they are done."""
@@ -97,9 +116,24 @@ class Predictor:
             pad_id, max_length = self.tokenizer.pad_id, self.options.max_length
             outputs = iter(run_items(self.session, items, max_length=max_length, pad_id=pad_id, advance=advance))
             self.cut += sum(one.cut for one in encoded)
+            if self.generation is not None:
+                encoded = self._continued(encoded, self.generation)
             yield from self.task.decode(
                 chunk, encoded, [list(islice(outputs, len(one.items))) for one in encoded], self.learnt
             )
+
+    def writing(self) -> Writing:
+        """The separator ends a text, and no other control token comes in it."""
+        end = self.tokenizer.separator_id
+        return Writing(end, self.options.max_length, tuple(sorted(self.tokenizer.control_ids - {end})))
+
+    def _continued(self, encoded: list[Encoded], options: GenerationOptions) -> list[Encoded]:
+        prompts = [one.prompt for one in encoded if one.prompt is not None]
+        if not prompts:
+            return encoded
+        written = self.session.generate(prompts, options, self.writing())
+        following = iter([(self.tokenizer.text(one[0].ids), one[0].log_probability) for one in written])
+        return [one if one.prompt is None else replace(one, continuation=next(following)) for one in encoded]
 
 
 def chunks(source: Iterable[T], size: int) -> Iterator[list[T]]:

@@ -10,6 +10,7 @@ from safetensors.numpy import load as load_tensors
 from transformers import AutoConfig
 
 from taesan import store
+from taesan.engine.decoding import GenerationOptions
 from taesan.engine.infer import Predictor
 from taesan.engine.session import TorchSession
 from taesan.errors import StorageError, escape
@@ -52,4 +53,6 @@ def open_predictor(path: str | Path, *, device: str = "cpu") -> tuple[Predictor,
         Learnt(tuple(manifest["labels"]), manifest.get("counts", {})),
         EncodeOptions(**manifest["encode"]),
     )
+    if task.head == "language_model":
+        predictor.generation = GenerationOptions()
     return predictor, manifest

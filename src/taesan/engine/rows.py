@@ -37,8 +37,7 @@ class LoneRows:
     def __init__(self, model: PreTrainedModel, prompt: Ids, copies: int):
         self._model, self._length = model, len(prompt)
         self._cache, logits = _read(model, [prompt])
-        if copies > 1:
-            self._cache.batch_repeat_interleave(copies)
+        self.keep(torch.zeros(copies, dtype=torch.long, device=model.device))
         self.logits = logits[:1].repeat_interleave(copies, dim=0)
 
     def step(self, tokens: Tensor) -> Tensor:
@@ -171,7 +170,7 @@ def _of_one_length(prompts: list[Ids]) -> list[list[int]]:
     return groups
 
 
-def _read(model: PreTrainedModel, prompts: list[Ids]) -> tuple[DynamicCache, Tensor]:
+def _read(model: PreTrainedModel, prompts: list[Ids]) -> tuple[Any, Tensor]:
     """The cache of prompts of one length, and what follows each (B, V); B is more where they are very short."""
     length = len(prompts[0])
     ids = np.stack(prompts).astype(np.int64)

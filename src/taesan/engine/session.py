@@ -1,13 +1,17 @@
 """A torch model as a `Session`."""
 
 import contextlib
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 
-from taesan.engine.infer import Arrays
+from taesan.engine.decoding import Generated, GenerationOptions
+from taesan.engine.generate import Generator
+from taesan.engine.infer import Arrays, OnToken, Writing
 from taesan.methods.base import Adapted
 from taesan.tasks.base import Logits
+from taesan.text.tokenizer import Ids
 
 
 class TorchSession:
@@ -15,6 +19,7 @@ class TorchSession:
 
     def __init__(self, model: Adapted, device: torch.device | str = "cpu", autocast: torch.dtype | None = None):
         self._model, self._device, self._autocast = model, torch.device(device), autocast
+        self._generator: Generator | None = None
 
     def run(self, batch: Arrays) -> Logits:
         tensors = {name: torch.from_numpy(array).to(self._device) for name, array in batch.items()}
@@ -25,3 +30,14 @@ class TorchSession:
             answers = self._model.answer(tensors)
         self._model.train(training)
         return answers.float().cpu().numpy().astype(np.float32, copy=False)
+
+    def generate(
+        self, prompts: Sequence[Ids], options: GenerationOptions, writing: Writing, *, on_token: OnToken | None = None
+    ) -> list[list[Generated]]:
+        """With the weights as they were at the first call."""
+        if self._generator is None:
+            with self._model.whole() as model:
+                self._generator = Generator(
+                    model, end_id=writing.end_id, max_length=writing.max_length, banned=writing.banned
+                )
+        return self._generator.generate(prompts, options, on_token=on_token)

@@ -15,6 +15,6 @@ def refuse_combination(task: Task, method: Method, backbone: str, kind: str) -> 
     """
     if task.head == "language_model" and kind != "causal":
         raise UsageError(
-            f"{task.name} by {method.name} needs a causal backbone, and {escape(backbone)} is {kind}: it fills in blanks, "
-            "and does not go on with a text. Type --backbone taesan:gpt-mini."
+            f"{task.name} by {method.name} needs a causal backbone, and {escape(backbone)} is {kind}: it fills in "
+            "blanks, and does not go on with a text. Type --backbone taesan:gpt-mini."
         )

@@ -1,5 +1,7 @@
 """What a method is: how a backbone is adapted. It never knows which task it serves."""
 
+import contextlib
+from collections.abc import Iterator
 from typing import Literal, Protocol, cast
 
 import torch
@@ -47,6 +49,12 @@ class Adapted(nn.Module):
         if self.head.language_model:
             return self.head.label_log_probabilities(hidden, batch)
         return self.head.logits(hidden, batch)
+
+    @contextlib.contextmanager
+    def whole(self) -> Iterator[PreTrainedModel]:
+        """The model of transformers that encoder and head are together, as long as the context lasts."""
+        with self.head.on(cast(PreTrainedModel, self.encoder.get_submodule("backbone"))) as model:
+            yield model
 
 
 def adapt(method: Method, model: PreTrainedModel) -> Adapted:

@@ -1,6 +1,8 @@
 """Task heads of transformers, run on hidden states that a method made. The head owns the loss."""
 
+import contextlib
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -34,6 +36,20 @@ class Head(nn.Module):
     @property
     def _given(self) -> "_Given":
         return getattr(self.model, self.prefix)
+
+    @contextlib.contextmanager
+    def on(self, backbone: PreTrainedModel) -> Iterator[PreTrainedModel]:
+        """The whole model, with that backbone in the place of given hidden states."""
+        given, empty = self._given, getattr(backbone, "pooler", None)
+        setattr(self.model, self.prefix, backbone)
+        if given.pooler is not None:
+            backbone.pooler = given.pooler
+        try:
+            yield self.model
+        finally:
+            setattr(self.model, self.prefix, given)
+            if given.pooler is not None:
+                backbone.pooler = empty
 
     def logits(self, hidden: torch.Tensor, batch: Batch) -> torch.Tensor:
         """Hidden states (B, T, D) to what the head says: (B, C), (B, T, C) or (B, T, 2)."""

@@ -70,6 +70,7 @@ class Encoded:
     starts: tuple[int, ...] = ()
     nothing: int = 0
     prompt: Ids | None = None  # what a text is to be generated after
+    continuation: tuple[str, float] | None = None  # that text and its log-probability, where one was generated
 
 
 class Prediction(Protocol):

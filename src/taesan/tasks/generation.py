@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
@@ -97,7 +97,7 @@ class Generation:
         What is longer than the model is read in windows that overlap by half, in which only what is new is guessed.
         """
         prompts = tokenizer.ids([example.texts[0] for example in examples])
-        completions = iter(tokenizer.ids([example.texts[1] for example in examples if len(example.texts) > 1]))
+        completions = iter(tokenizer.ids([example.texts[-1] for example in examples if len(example.texts) > 1]))
         layout = tokenizer.layout
         encoded: list[Encoded] = []
         for example, prompt in zip(examples, prompts, strict=True):
@@ -108,7 +108,9 @@ class Generation:
                 closing = () if tokenizer.separator_id is None else (tokenizer.separator_id,)
                 whole = np.concatenate([before, next(completions), closing]).astype(np.int32)
                 items = _items(whole, len(before), options.max_length)
-            encoded.append(Encoded(items, len(items) > 1, prompt=before))
+            # From its empty beginning, every text would go on in the same way.
+            asked = learnt.counts["prompted"] or len(example.texts) == 1
+            encoded.append(Encoded(items, len(items) > 1, prompt=before if asked else None))
         return encoded
 
     def decode(
@@ -121,20 +123,19 @@ class Generation:
         """`outputs` are the summed log-probabilities of the labels of each item."""
         predictions: list[Prediction] = []
         for example, one, sums in zip(examples, encoded, outputs, strict=True):
-            completion = example.texts[1] if len(example.texts) > 1 else ""
+            completion = example.texts[-1] if len(example.texts) > 1 else ""
+            text, log_probability = one.continuation or (None, None)
             predictions.append(
                 TextPrediction(
-                    example.texts[0],
+                    example.texts[0] if example.texts else "",
+                    text,
+                    log_probability,
                     log_probability=float(sum(map(float, sums))),
                     tokens=sum(int((item.labels != IGNORED).sum()) for item in one.items),
                     text_bytes=len(completion.encode(errors="surrogatepass")),
                 )
             )
         return predictions
-
-    def generated(self, prediction: Prediction, text: str, log_probability: float) -> Prediction:
-        """The prediction with a text that was generated for it."""
-        return replace(cast(TextPrediction, prediction), text=text, text_log_probability=log_probability)
 
     def scores(
         self, examples: Sequence[Example], predictions: Sequence[Prediction], learnt: Learnt
@@ -154,7 +155,7 @@ class Generation:
         }
         texts = [cast(TextPrediction, prediction).text for prediction in predictions]
         if learnt.counts["prompted"] and None not in texts:
-            references = [example.texts[1] for example in examples]
+            references = [example.texts[-1] for example in examples]
             scores |= evaluate_texts(references, cast("list[str]", texts), seed=seed)
         heading = f"{len(examples):,} rows; 95% intervals by bootstrap over rows"
         return Evaluation(len(examples), scores, {}, "\n".join([heading, "", *score_lines(scores)]))

@@ -124,6 +124,10 @@ class Tokenizer:
                 return joined[len(alone) :]
         return self.ids([text])[0]
 
+    def text(self, ids: Sequence[int]) -> str:
+        """Ids as they read together; bytes that are no whole character as U+FFFD."""
+        return self.backend.decode(list(ids), skip_special_tokens=False)
+
     def token(self, number: int) -> str:
         """The vocabulary's own spelling of an id."""
         return self.backend.id_to_token(number) or ""

@@ -78,8 +78,8 @@ def fit(
     """A model that answers `task`, learnt from the rows of `train`, in the folder `output`.
 
     Rows to choose the checkpoint by are held out of `train` unless `validation` names a file; `test` is measured once,
-    at the end. Without a `backbone` it is the embedded one that fits the task. Raises: UsageError, DataError, InputMissing, OutputError, LockedError, StorageError; Stopped after a
-    signal, with a checkpoint saved.
+    at the end. Without a `backbone` it is the embedded one that fits the task. Raises: UsageError, DataError,
+    InputMissing, OutputError, LockedError, StorageError; Stopped after a signal, with a checkpoint saved.
     """
     config = config or FitConfig()
     the_task, the_method = find_task(task), lookup(METHODS, method, "method")
@@ -120,7 +120,6 @@ def fit(
         _say_cut(encoded, options, the_task, say)
         outputs = the_task.outputs(learnt)
         model = base.load(the_task.head, labels=outputs, from_scratch=from_scratch, seed=config.seed)
-        network = model.base_model
         packed = the_task.head == "language_model" and not packing_leaks(model)
         if the_task.head == "sequence" and not the_method.room_tokens:  # else the first token is not the text's
             train_first_token_only(model)
@@ -158,7 +157,7 @@ def fit(
             "trained_parameters": sum(p.numel() for p in adapted.parameters() if p.requires_grad),
         }
         if process.is_main:
-            run.finish(_files(base, adapted, network, manifest), manifest)
+            run.finish(_files(base, adapted, manifest), manifest)
         process.wait()
     return Fitted(Path(output), evaluations["validation"], evaluations.get("test"), result.state.seconds)
 
@@ -345,15 +344,13 @@ def _evaluate(predictor: Predictor, examples: list[Example], seed: int) -> Evalu
     return predictor.task.evaluate(examples, predictions, predictor.learnt, seed=seed)
 
 
-def _files(base: Backbone, adapted: Adapted, network: Any, manifest: dict[str, Any]) -> dict[str, store.Content]:
-    model = adapted.head.model
-    model.config.architectures = [type(model).__name__]
-    weights = model_arrays(model) | {
-        f"{adapted.head.prefix}.{name}": array for name, array in model_arrays(network).items()
-    }
+def _files(base: Backbone, adapted: Adapted, manifest: dict[str, Any]) -> dict[str, store.Content]:
+    with adapted.whole() as model:
+        model.config.architectures = [type(model).__name__]
+        config, weights = config_bytes(model), model_arrays(model)
     tokenizer = Tokenizer.from_bytes(base.tokenizer_files, base.name)
     return {
-        "config.json": config_bytes(model),
+        "config.json": config,
         "model.safetensors": store.tensor_chunks(weights, {"format": "pt"}),
         **tokenizer.files(max_length=manifest["config"]["max_length"], token_types=base.token_types),
         "README.md": model_card(manifest).encode(errors="backslashreplace"),

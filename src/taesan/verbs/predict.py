@@ -19,7 +19,9 @@ from taesan.verbs.reading import Source, read_examples
 def predict(
     model: str | Path | Predictor, texts: Iterable[str | Sequence[str]], *, device: str = "cpu"
 ) -> Iterator[Prediction]:
-    """One prediction a text, in order, as they come; for `pair`, `texts` are (premise, hypothesis).
+    """One prediction a text, in order, as they come.
+
+    For `pair`, `texts` are (premise, hypothesis); for `qa`, (question, context); for `generation`, prompts.
 
     `model` is a folder, or an opened one where many calls are to share it. Raises: DataError for a text that is
     empty or no text; InputMissing, StorageError.

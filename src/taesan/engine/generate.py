@@ -1,0 +1,224 @@
+"""Text from a causal language model: greedy, drawn, or searched with beams; our own loop over keys and values.
+
+Prompts of any length are decoded side by side, and a text's tokens do not depend on its neighbours: `engine/rows.py`
+says how. The tokens are those of `generate` of transformers with the same options.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from transformers import DynamicCache, PreTrainedModel
+from transformers.cache_utils import DynamicLayer
+
+from taesan.engine.beams import Candidates, likeliest, search
+from taesan.engine.choices import Rules, sample
+from taesan.engine.decoding import Generated, GenerationOptions, chances
+from taesan.engine.packed import frozen, packed
+from taesan.engine.rows import JointRows, LoneRows, Rows
+from taesan.errors import UsageError
+from taesan.text.tokenizer import Ids
+
+BATCH_ROWS = 64
+BATCH_TOKENS = 1 << 15  # places for keys and values held at once
+OnToken = Callable[[int, int, int], object]  # is told number of the prompt, number of its text, and the new token
+
+
+@dataclass
+class _Text:
+    """A text in progress."""
+
+    prompt: int
+    sequence: int
+    limit: int
+    chances: NDArray[np.float64]
+    ids: list[int] = field(default_factory=list)
+    log_probabilities: list[float] = field(default_factory=list)
+    candidates: list[Candidates] = field(default_factory=list)
+
+    def end(self, finished: bool) -> Generated:
+        return Generated(tuple(self.ids), finished, tuple(self.log_probabilities), self.candidates)
+
+
+class Generator:
+    """A causal model that writes. It keeps the weights as they are now, and never touches the model itself."""
+
+    def __init__(self, model: PreTrainedModel, *, end_id: int | None, max_length: int, banned: tuple[int, ...] = ()):
+        """`end_id` ends a text; `max_length` is the longest, prompt included; `banned` ids are never generated."""
+        self._end_id, self._max_length, self._banned = end_id, max_length, banned
+        self._model, self._joint = _fastest(model)
+
+    def generate(
+        self, prompts: Sequence[Ids], options: GenerationOptions, *, on_token: OnToken | None = None
+    ) -> list[list[Generated]]:
+        """Each prompt's `sequences` texts, in order; of beams the best first.
+
+        Prompts are token ids (T,) with whatever control tokens they need. `on_token` is told of every token as it is
+        chosen, the end token aside; of beams when all is done. A text that meets `max_length` stops unfinished.
+
+        Raises: UsageError for a prompt that is empty or leaves no room; where the options forbid every token.
+        """
+        for number, prompt in enumerate(prompts):
+            self._check(number, prompt)
+        results: list[list[Generated]] = [[] for _ in prompts]
+        with torch.inference_mode():
+            for batch in self._batches(prompts, options):
+                some = [prompts[number] for number in batch]
+                if options.beams > 1:
+                    texts = self._search(some, options)
+                else:
+                    texts = self._write(some, options, on_token, batch)
+                for number, own in zip(batch, texts, strict=True):
+                    results[number] = own
+        if options.beams > 1 and on_token is not None:
+            for number, texts in enumerate(results):
+                for sequence, text in enumerate(texts):
+                    for token in text.ids:
+                        on_token(number, sequence, token)
+        return results
+
+    def _write(
+        self, prompts: list[Ids], options: GenerationOptions, on_token: OnToken | None, numbers: list[int]
+    ) -> list[list[Generated]]:
+        """Greedy or drawn, a token a step for all texts; those that end leave."""
+        copies = options.sequences
+        rows, rules = self._open(prompts, copies, options)
+        texts = [
+            _Text(number, sequence, limit, chances(options.seed, prompt, sequence, limit * options.sample))
+            for number, (prompt, limit) in enumerate(zip(prompts, self._limits(prompts, options), strict=True))
+            for sequence in range(copies)
+        ]
+        results: list[list[Generated]] = [[Generated((), False, ())] * copies for _ in prompts]
+        logits, step = rows.logits, 0
+        while True:
+            likely = logits.log_softmax(dim=1)
+            scores = rules.apply(logits, step)
+            if options.sample:
+                tokens = sample(scores, options, np.array([text.chances[step] for text in texts]))
+            else:
+                tokens = torch.from_numpy(scores.cpu().numpy().argmax(axis=1)).to(
+                    scores.device
+                )  # 10 times torch's speed
+            own = likely.gather(1, tokens[:, None])[:, 0].tolist()
+            reports = likeliest(likely, options.candidates)
+            over: list[bool] = []
+            for text, token, log_probability, report in zip(texts, tokens.tolist(), own, reports, strict=True):
+                text.log_probabilities.append(log_probability)
+                if report:
+                    text.candidates.append(report)
+                if token != self._end_id:
+                    text.ids.append(token)
+                    if on_token is not None:
+                        on_token(numbers[text.prompt], text.sequence, token)
+                over.append(token == self._end_id or step + 1 == text.limit)
+                if over[-1]:
+                    results[text.prompt][text.sequence] = text.end(token == self._end_id)
+            if all(over):
+                return results
+            rules.append(tokens)
+            if any(over):
+                left = _close_up(over)
+                index = torch.tensor(left, device=tokens.device)
+                rules.keep(index)
+                rows.keep(index)
+                texts, tokens = [texts[row] for row in left], tokens[index]
+            logits, step = rows.step(tokens), step + 1
+
+    def _search(self, prompts: list[Ids], options: GenerationOptions) -> list[list[Generated]]:
+        rows, rules = self._open(prompts, options.beams, options)
+        shared = min(map(len, prompts))
+        return search(rows, rules, self._limits(prompts, options), shared, options, self._end_id)
+
+    def _open(self, prompts: list[Ids], copies: int, options: GenerationOptions) -> tuple[Rows, Rules]:
+        rows = JointRows(self._model, prompts, copies) if self._joint else LoneRows(self._model, prompts[0], copies)
+        rules = Rules(
+            [prompt for prompt in prompts for _ in range(copies)],
+            options,
+            end_id=self._end_id,
+            banned=self._banned,
+            vocabulary=rows.logits.shape[1],
+            device=rows.logits.device,
+        )
+        return rows, rules
+
+    def _limits(self, prompts: Sequence[Ids], options: GenerationOptions) -> list[int]:
+        """How many new tokens each text may have."""
+        return [min(options.max_tokens, self._max_length - len(prompt)) for prompt in prompts]
+
+    def _batches(self, prompts: Sequence[Ids], options: GenerationOptions) -> Iterator[list[int]]:
+        """Numbers of prompts of like length, as many as are decoded side by side; one alone where that is all."""
+        limits = self._limits(prompts, options)
+        copies = max(options.beams, options.sequences)
+        batch: list[int] = []
+        longest = 0
+        for number in sorted(range(len(prompts)), key=lambda number: len(prompts[number])):
+            longest = max(longest, len(prompts[number]) + limits[number])
+            rows = (len(batch) + 1) * copies
+            if batch and (not self._joint or rows > BATCH_ROWS or rows * longest > BATCH_TOKENS):
+                yield batch
+                batch, longest = [], len(prompts[number]) + limits[number]
+            batch.append(number)
+        if batch:
+            yield batch
+
+    def _check(self, number: int, prompt: Ids) -> None:
+        if len(prompt) == 0:
+            raise UsageError(f"prompt {number + 1:,} is empty; expected at least one token to go on from")
+        if len(prompt) >= self._max_length:
+            raise UsageError(
+                f"prompt {number + 1:,} has {len(prompt):,} tokens, and the model reads at most {self._max_length:,}: "
+                "there is no room for a new one. Shorten it; nothing is cut in silence."
+            )
+        most = _vocabulary(self._model) - 1
+        if int(prompt.min()) < 0 or int(prompt.max()) > most:
+            raise UsageError(f"prompt {number + 1:,} has an id that the model does not know; expected 0 to {most:,}")
+
+
+def _vocabulary(model: PreTrainedModel) -> int:
+    return model.get_input_embeddings().get_parameter("weight").shape[0]
+
+
+def _close_up(over: list[bool]) -> list[int]:
+    """The rows that go on, the last ones in the places of those that do not: few have to move."""
+    count = over.count(False)
+    movers = iter([row for row in range(count, len(over)) if not over[row]])
+    return [next(movers) if over[row] else row for row in range(count)]
+
+
+def _fastest(model: PreTrainedModel) -> tuple[PreTrainedModel, bool]:
+    """The model as it decodes fastest, and whether texts of different lengths can be decoded side by side.
+
+    Found by asking: whatever does not give the logits of the model itself, one text at a time, is not used.
+    """
+    plain = frozen(model)
+    prompts = [np.arange(1, 1 + length, dtype=np.int32) % _vocabulary(plain) for length in (3, 6)]
+    with torch.inference_mode():
+        expected = torch.cat([_second(LoneRows(plain, prompt, 1)) for prompt in prompts])
+        fast = packed(model)
+        # A layer that forgets, or keeps no keys, cannot be put side by side, even if two short texts agree.
+        whole = all(type(layer) is DynamicLayer for layer in DynamicCache(config=model.config).layers)
+        for candidate in (fast, plain) if fast is not None else (plain,):
+            for joint in (True, False) if whole else (False,):
+                if _agrees(candidate, prompts, expected, joint=joint):
+                    return candidate, joint
+    return plain, False
+
+
+def _agrees(model: PreTrainedModel, prompts: list[Ids], expected: Tensor, *, joint: bool) -> bool:
+    try:
+        if joint:
+            found = _second(JointRows(model, prompts, 1))
+        else:
+            found = torch.cat([_second(LoneRows(model, prompt, 1)) for prompt in prompts])
+    except Exception:  # whatever an architecture says that takes no such mask, positions or cache
+        return False
+    scale = 1e-3 * float(expected.abs().max())
+    return found.shape == expected.shape and bool(torch.allclose(found, expected, rtol=0, atol=scale))
+
+
+def _second(rows: Rows) -> Tensor:
+    """The logits after the likeliest token (R, V)."""
+    return rows.step(rows.logits.argmax(dim=1))
