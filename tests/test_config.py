@@ -43,7 +43,7 @@ def test_flags_win_over_the_file_and_the_file_over_the_defaults(tmp_path) -> Non
         ({"epochs": "nan"}, "expected at least 0"),
         ({"epochs": "inf"}, "expected a finite number"),
         ({"epochs": [1]}, "expected a number"),
-        ({"batch_tokens": 0}, "expected at least 1"),
+        ({"batch_tokens": -1}, "expected at least 0"),
         ({"long_text": "middle"}, "expected one of head, head-tail, windows"),
         ({"long_text": 3}, "expected text"),
         ({"device": 0}, "expected text"),

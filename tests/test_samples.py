@@ -14,13 +14,32 @@ from taesan.tasks.base import Example
 from taesan.verbs.reading import Source, read_examples
 
 SAMPLES = Path(taesan.__file__).parent / "data" / "samples"
-SHIPPED = {"classification": "reviews", "pair": "pairs"}
-LABELS = {"classification": ("긍정", "부정"), "pair": ("contradiction", "entailment", "neutral")}
+SHIPPED = {
+    "classification": "reviews",
+    "pair": "pairs",
+    "ner": "entities",
+    "qa": "questions",
+    "generation": "prompts",
+}
+LABELS = {
+    "classification": ("긍정", "부정"),
+    "pair": ("contradiction", "entailment", "neutral"),
+    "ner": ("기관", "날짜", "수량", "시간", "인물", "장소"),
+    "qa": (),
+    "generation": (),
+}
+COUNTS = {
+    "classification": (400, 150),
+    "pair": (400, 150),
+    "ner": (300, 150),
+    "qa": (200, 75),
+    "generation": (300, 150),
+}
 
 
 def read(task: str, part: str) -> list[Example]:
     report = Report()
-    path = SAMPLES / f"{SHIPPED[task]}{part}.jsonl"
+    path = SAMPLES / f"{SHIPPED[task]}{part}{'.json' if task == 'qa' else '.jsonl'}"
     examples = list(read_examples(path, TASKS[task], Source(), report))
     TASKS[task].check(examples, str(path), report)
     check_duplicates(examples, str(path), report)
@@ -32,21 +51,39 @@ def read(task: str, part: str) -> list[Example]:
 
 
 @pytest.mark.parametrize("task", SHIPPED)
-def test_counts_and_balance(task) -> None:
+def test_counts_and_form(task) -> None:
     train, held_out = read(task, ""), read(task, "_held_out")
-    assert (len(train), len(held_out)) == (400, 150)
+    assert (len(train), len(held_out)) == COUNTS[task]
     for examples in (train, held_out):
         assert TASKS[task].labels(examples) == LABELS[task]
-        counts = Counter(example.label for example in examples)
-        assert max(counts.values()) - min(counts.values()) <= 1
         for example in examples:
             for text in example.texts:
                 assert text == text.strip()
                 assert unicodedata.is_normalized("NFC", text)
-                assert 5 <= len(text) <= 300
+                assert 4 <= len(text) <= (1000 if task == "qa" else 300)
     report = Report()
     check_overlap(train, held_out, "train", "held out", report)
     assert not report.warnings
+
+
+@pytest.mark.parametrize("task", ["classification", "pair"])
+def test_classes_are_balanced(task) -> None:
+    for part in ("", "_held_out"):
+        counts = Counter(example.label for example in read(task, part))
+        assert max(counts.values()) - min(counts.values()) <= 1
+
+
+def test_entities_and_answers_are_varied() -> None:
+    """Enough of each type, many that end inside an eojeol, and about a quarter of the questions without an answer."""
+    for part, least in (("", 80), ("_held_out", 40)):
+        sentences, questions = read("ner", part), read("qa", part)
+        counts = Counter(span.label for one in sentences for span in one.label)
+        assert min(counts.values()) >= least
+        assert 0.05 < np.mean([not one.label for one in sentences]) < 0.2
+        inside = [one.texts[0][span.end : span.end + 1].isalnum() for one in sentences for span in one.label]
+        assert np.mean(inside) > 0.4
+        assert 0.2 < np.mean([not one.label for one in questions]) < 0.3
+        assert len({one.texts[1] for one in questions}) == len(questions) / 5
 
 
 def trigrams(text: str) -> set[str]:
@@ -77,8 +114,9 @@ def test_alike_finds_what_is_alike() -> None:
 def test_no_two_texts_share_over_half_of_their_trigrams(task) -> None:
     """Over training and held-out rows; within a pair they may be close, which makes some of the hard ones."""
     examples = read(task, "") + read(task, "_held_out")
-    if task == "classification":
-        assert not alike([example.texts[0] for example in examples])
+    if task != "pair":
+        for column in range(len(examples[0].texts)):
+            assert not alike(list(dict.fromkeys(example.texts[column] for example in examples)))
         return
     owner = {text: row for row, example in enumerate(examples) for text in example.texts}
     assert len(owner) == 2 * len(examples)

@@ -84,8 +84,8 @@ class _Reader:
         return sentence if good and sentence.tokens else None
 
     def _is_blank(self, text: str) -> bool:
-        # A line of a space, a tab and nothing is a space without its tag.
-        return not text or (text.isspace() and not (self._separator == "\t" and text.startswith(" ") and "\t" in text))
+        # A space, a tab and nothing is a space without its tag.
+        return not text or (text.isspace() and not (self._separator == "\t" and text.startswith(" \t")))
 
     def _is_token(self, text: str) -> bool:
         """Whether a line that begins with # is the token `#` or a hashtag."""

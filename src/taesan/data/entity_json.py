@@ -201,7 +201,7 @@ class _Reader:
     def _type(self, line: int, name: str, value: object, expected: str, where: str = "") -> None:
         found = f"{describe(value)} {where}".rstrip()
         if type(value) is str:
-            found += f": '{escape(cast('object', value), 30)}'"
+            found += f": '{escape(value, 30)}'"
         elif isinstance(value, dict) and value:
             keys = list(cast("dict[str, object]", value))[:6]
             found += f" with the keys {', '.join(escape(key, 20) for key in keys)}"
@@ -215,4 +215,5 @@ class _Reader:
 
 def _is_tags(value: object) -> bool:
     """Whether it is a list of strings or integers, which no list of entities is."""
-    return isinstance(value, list) and bool(value) and isinstance(cast("list[object]", value)[0], str)
+    items = cast("list[object]", value) if isinstance(value, list) else []
+    return bool(items) and isinstance(items[0], str)

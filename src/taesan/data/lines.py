@@ -14,7 +14,7 @@ _ENDS = re.compile(r"(\r\n|\r|\n)")
 Line = tuple[int, str, str]  # its number from 1, its text, its end: "\n", "\r\n", "\r", or "" at the end of the file
 
 
-def split_lines(texts: Iterable[str], name: str, report: Report) -> Iterator[Line]:
+def split_lines(texts: Iterable[str], name: str, report: Report, limit: int = LINE_CHARACTERS) -> Iterator[Line]:
     """The lines of a text that comes in blocks. No more than a block and a line are in memory.
 
     A lone \\r among other ends is counted in `report`: it may have been part of a text.
@@ -30,8 +30,8 @@ def split_lines(texts: Iterable[str], name: str, report: Report) -> Iterator[Lin
             carriage = "\r" if text.endswith("\r") else ""
             for piece, end in _pieces(text[:-1] if carriage else text):
                 held_characters += len(piece)
-                if held_characters > LINE_CHARACTERS:
-                    raise DataError([_too_long(name, number)])
+                if held_characters > limit:
+                    raise DataError([_too_long(name, number, limit)])
                 if held or not end:
                     held.append(piece)
                     if not end:
@@ -71,12 +71,12 @@ def _mixed(name: str, line: int, end: str, usual: str) -> Problem:
     return Problem("line-ends-mixed", name, line, 0, "", found, "", fix, "warning")
 
 
-def _too_long(name: str, line: int) -> Problem:
+def _too_long(name: str, line: int, limit: int) -> Problem:
     return Problem(
         "line-too-long",
         name,
         line,
-        found=f"more than {LINE_CHARACTERS:,} characters without a line end",
+        found=f"more than {limit:,} characters without a line end",
         expected="a row a line",
         fix="Break the text into lines.",
     )

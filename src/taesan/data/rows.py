@@ -11,12 +11,13 @@ from typing import BinaryIO
 from taesan.data.answers import read_answers
 from taesan.data.columns import find_column, find_lookalike, missing_column, note_unused, read_header
 from taesan.data.delimited import read_delimited
+from taesan.data.documents import DOCUMENT_CHARACTERS
 from taesan.data.encoding import decode_blocks
 from taesan.data.entities import read_entities
 from taesan.data.files import read_blocks, read_stream_blocks
 from taesan.data.jsonl import Float, Integer, bom_inside, describe, read_objects
 from taesan.data.kinds import format_by_content, format_by_name
-from taesan.data.lines import Line, split_lines
+from taesan.data.lines import LINE_CHARACTERS, Line, split_lines
 from taesan.data.plain import empty_file, refuse_kinds
 from taesan.data.report import Report
 from taesan.data.schema import Field, Row
@@ -26,6 +27,7 @@ from taesan.errors import DataError, Problem, UsageError, escape
 FORMATS = ("csv", "tsv", "jsonl", "text", "squad", "conll", "markup")
 # Fields that no cell holds come in formats of their own; each reader checks its rows itself.
 STRUCTURED: dict[str, Callable[..., Iterator[Row]]] = {"answers": read_answers, "entities": read_entities}
+_KINDS = {"squad": "answers", "conll": "entities", "markup": "entities"}
 # Beyond this, JSON readers elsewhere lose digits.
 _EXACT_DIGITS = 15
 
@@ -85,11 +87,12 @@ def _read(
     values = Values(name, fields, report, labels)
     errors = report.error_count
     try:
-        lines = split_lines(decode_blocks(refuse_kinds(blocks, name), encoding, name, report), name, report)
-        first, lines = _first_line(lines, name)
-        # A document holds questions even where their answers are not asked for, and tagged tokens are a text.
-        asked = STRUCTURED.get({"squad": "answers", "conll": "entities", "markup": "entities"}.get(format or "", ""))
-        structured = next((STRUCTURED[field.kind] for field in fields if field.kind in STRUCTURED), asked)
+        texts = decode_blocks(refuse_kinds(blocks, name), encoding, name, report)
+        # A document often stands on one line: KorQuAD's training file is one of 38 million characters.
+        questions = {"question", "context"} <= {field.name for field in fields}
+        limit = DOCUMENT_CHARACTERS if questions else LINE_CHARACTERS
+        first, lines = _first_line(split_lines(texts, name, report, limit), name)
+        structured = _find_structured(fields, format, first)
         if structured is not None:
             yield from structured(lines, first, name, fields, report, columns, format, labels)
             return
@@ -112,6 +115,14 @@ def _read(
     except DataError as error:
         for problem in error.problems:
             report.add(problem)
+
+
+def _find_structured(fields: Sequence[Field], format: str | None, first: str) -> Callable[..., Iterator[Row]] | None:
+    """The reader of fields that no cell holds; of files that hold them even where they are not asked for."""
+    kinds = {field.kind for field in fields} | {_KINDS.get(format or "", "")}
+    if format is None and first.lstrip().startswith(("{", "[")) and {"question", "context"} <= {f.name for f in fields}:
+        kinds.add("answers")
+    return next((STRUCTURED[kind] for kind in STRUCTURED if kind in kinds), None)
 
 
 def _refuse_usage(fields: Sequence[Field], columns: Mapping[str, str], format: str | None) -> None:

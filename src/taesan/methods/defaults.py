@@ -10,10 +10,17 @@ from taesan.config import FitConfig
 LEARNING_RATES = ((128, 1e-3, 2e-3), (256, 4e-4, 7e-4), (512, 1e-4, 3e-4), (768, 5e-5, 1e-4), (1 << 30, 2e-5, 5e-5))
 # By training rows: a small set needs more passes.
 EPOCHS = ((200, 25.0), (700, 5.0), (3000, 4.0), (1 << 60, 3.0))
+# By head: a question with its context is as long as a dozen sentences, and a step needs some of them.
+BATCH_TOKENS = {"sequence": 512, "token": 512, "span": 4096, "language_model": 1024}
 
 
-def with_defaults(config: FitConfig, *, width: int, rows: int, from_scratch: bool) -> FitConfig:
-    """`config` with the zeros filled in for a backbone of that width and that many training rows."""
+def with_defaults(config: FitConfig, *, head: str, width: int, rows: int, from_scratch: bool) -> FitConfig:
+    """`config` with the zeros filled in for a head on a backbone of that width and that many training rows."""
     rates = next(rates for limit, *rates in LEARNING_RATES if width <= limit)
     epochs = next(epochs for limit, epochs in EPOCHS if rows <= limit)
-    return replace(config, learning_rate=config.learning_rate or rates[from_scratch], epochs=config.epochs or epochs)
+    return replace(
+        config,
+        learning_rate=config.learning_rate or rates[from_scratch],
+        epochs=config.epochs or epochs,
+        batch_tokens=config.batch_tokens or BATCH_TOKENS[head],
+    )

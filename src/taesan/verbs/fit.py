@@ -94,7 +94,13 @@ def fit(
     if (base.path / store.MANIFEST).exists():  # one of ours: a damaged one is refused before anything is learnt from it
         store.Folder(base.path).read_all()
     config = replace(
-        with_defaults(config, width=base.config.hidden_size, rows=len(data.train), from_scratch=from_scratch),
+        with_defaults(
+            config,
+            head=the_task.head,
+            width=base.config.hidden_size,
+            rows=len(data.train),
+            from_scratch=from_scratch,
+        ),
         threads=config.threads or torch.get_num_threads(),
         max_length=_max_length(config, base),
     )
