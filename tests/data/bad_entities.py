@@ -266,6 +266,16 @@ def conll_cases() -> Iterator[Case]:
     yield whole(
         "N24-characters", conll(pieces), outcome="warning", code="text-nfd", text=f"{decomposed} 길", row_line=1
     )
+    headed = KLUE.replace("서울:", unicodedata.normalize("NFD", "서울") + ":")
+    yield whole("N24-header", headed, "tokens-text", (1, 7), fix="NFC")
+    table = [(digit, "O") for digit in "01230120123012301230123"]
+    yield of(
+        "N17-digits",
+        *(f"{token}\t{tag}" for token, tag in table),
+        outcome="accept",
+        row_line=5,
+        text=" ".join("01230120123012301230123"),
+    )
     yield of("N25", "한국\tB-LC", "\u200b\tO", code="token-empty", place=(6, 0))
     yield whole(
         "N25-character",
@@ -411,6 +421,8 @@ def json_cases() -> Iterator[Case]:
     yield of("N30-no-text", {"entities": [[0, 2, "LC"]]}, "key-missing")
     yield of("N30-extra", spans(entity(0, 4, score=1)), "column-unused", outcome="warning")
     yield of("N32", spans(entity(0, 4, text="한국은")), "span-text", fix="Write 0 to 3")
+    nfd = unicodedata.normalize("NFD", "한국은행")
+    yield of("N32-nfd", spans(entity(0, 4, text=nfd)), "span-text", fix="NFC")
     yield of("N32-absent", spans(entity(0, 4, text="조선은행")), "span-text")
     yield of("N32-range", spans(entity(8, 12, text="지점")), "span-range", fix="Write 8 to 10")
     texts = [("😀 서울에 산다", "서울"), ("그는 👍🏽 부산에 있다", "부산"), ("Seoul", "Seoul")]

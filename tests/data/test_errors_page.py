@@ -4,12 +4,13 @@ import re
 from pathlib import Path
 
 import bad_answers
+import bad_entities
 from bad_inputs import CASES, PAIRS
 
 ROOT = Path(__file__).parents[2]
 KNOWN = {
     case.code
-    for case in (*CASES, *PAIRS, *bad_answers.CASES, *bad_answers.PAIRS, *bad_answers.PREDICTIONS)
+    for case in (*CASES, *PAIRS, *bad_answers.CASES, *bad_answers.PAIRS, *bad_answers.PREDICTIONS, *bad_entities.CASES)
 }  # fmt: skip
 CODE = re.compile(r'(?:Problem|Oddity|_FaultError|_QuoteError|_problem)\(\s*"([a-z-]+)"')
 

@@ -1,5 +1,6 @@
 """Whether entities stand where their file says, and hold the text it says; if not, how their offsets were counted."""
 
+import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -111,6 +112,8 @@ class Offsets:
             return None
         found, expected = f"'{escape(there, 40)}' at {place}", f"'{escape(span.text, 40)}', as its \"text\" says"
         fix = _where(text, span.text) or 'Correct "start" and "end", or "text".'
+        if unicodedata.normalize("NFC", there) == unicodedata.normalize("NFC", span.text):
+            fix = "One is in composed characters (NFC), the other in decomposed ones (NFD): write both in NFC."
         return Problem("span-text", self._file, line, 0, self._name, found, expected, fix)
 
 

@@ -2,7 +2,7 @@
 
 Which of the two is a matter of the file, not of a sentence: the first that shows it decides, and what was undecided
 until then waits. A line that holds a space shows characters; a token of two letters shows words; twenty tokens of one
-character each show characters, of which `_` is the space where no line holds one.
+character each, most of them letters, show characters, of which `_` is the space where no line holds one.
 """
 
 import re
@@ -65,7 +65,7 @@ class Found:
 
 def long_sentence(name: str, line: int) -> Problem:
     found = f"a sentence of more than {MAX_TOKENS:,} tokens or {MAX_CHARACTERS:,} characters"
-    fix = "Put an empty line after each sentence."
+    fix = "Break it into sentences; in CoNLL an empty line ends one."
     return Problem("sentence-long", name, line, 0, "", found, "a sentence or a paragraph", fix)
 
 
@@ -188,6 +188,8 @@ class Joiner:
         found = f"'{escape(given.text[max(0, at - 8) : at + 12])}'"
         expected = f"'{escape(own[max(0, at - 8) : at + 12])}', as the tokens and their tags have it"
         fix = "Mend the sentence, or its tokens: each character once, spaces too."
+        if unicodedata.normalize("NFC", given.text) == unicodedata.normalize("NFC", own):
+            fix = "One is in composed characters (NFC), the other in decomposed ones (NFD): write both in NFC."
         column = given.column + at if given.column else 0
         return Problem("tokens-text", self._file, given.line, column, "", found, expected, fix)
 
@@ -228,7 +230,11 @@ def _shows_words(tokens: list[str]) -> bool | None:
         return False
     if words:
         return True
-    return False if " " in tokens or (len(tokens) >= MANY and all(len(token) == 1 for token in tokens)) else None
+    if " " in tokens:
+        return False
+    # Not letters: the columns of a results table.
+    single = all(len(token) == 1 for token in tokens) and 2 * sum(map(str.isalpha, tokens)) > len(tokens)
+    return False if single and len(tokens) >= MANY else None
 
 
 def _letters(token: str) -> int:

@@ -13,7 +13,7 @@ from taesan.text.tokenizer import Ids
 
 # A product of fewer rows than this runs through another kernel, with other bits (measured: 1, 2 and 3 rows differ).
 LEAST_ROWS = 4
-BLOCK = 32  # attention over a multiple of 16 keys gives the same bits however many empty ones follow (measured)
+BLOCK = 32  # attention over a multiple of 32 keys gives the same bits however many empty ones follow (measured)
 PREFILL_TOKENS = 1024
 
 
@@ -83,9 +83,8 @@ class JointRows:
         if (longest := int(self._lengths.max())) == self._width:
             self._width = _blocks(longest + 1)
         size = len(self._lengths)
-        rows = torch.arange(size, device=tokens.device)
         for layer in self._layers:
-            layer.open(self._width, rows * self._width + self._lengths)
+            layer.open(self._width, self._lengths)
         empty = torch.arange(self._width, device=tokens.device) > self._lengths[:, None]  # (R, T)
         mask = torch.zeros(empty.shape, device=tokens.device).masked_fill_(empty, self._lowest)
         model: Any = self._model
@@ -110,43 +109,44 @@ class JointRows:
 
 
 class _Layer(DynamicLayer):
-    """One layer's keys and values (R, T, H, D), written where each row ends instead of put behind all rows."""
+    """One layer's keys and values (R, H, T, D), written where each row ends instead of put behind all rows."""
 
     def __init__(self, read: Any, size: int, width: int):
         super().__init__()
         self.dtype, self.device, self.is_initialized = read.keys.dtype, read.keys.device, True
         self.keys, self.values = (
-            torch.zeros(size, width, states.shape[1], states.shape[3], dtype=states.dtype, device=states.device)
+            torch.zeros(size, states.shape[1], width, states.shape[3], dtype=states.dtype, device=states.device)
             for states in (read.keys, read.values)
         )
         self._places = torch.empty(0)
 
     def fill(self, rows: Tensor, read: Any, prompts: int, copies: int) -> None:
-        for own, states in ((self.keys, read.keys), (self.values, read.values)):
-            states = states[:prompts].transpose(1, 2)  # (B, T, H, D)
-            own[rows, : states.shape[1]] = states.repeat_interleave(copies, dim=0)  # pyright: ignore[reportOptionalSubscript]
+        length = read.keys.shape[2]
+        for own, states in zip(self._both(), (read.keys, read.values), strict=True):
+            own[rows, :, :length] = states[:prompts].repeat_interleave(copies, dim=0)
 
     def open(self, width: int, places: Tensor) -> None:
-        """Makes room for `width` places, and says where each row's next one is, counted over all rows (R,)."""
-        self._places = places
+        """Makes room for `width` places, and says which each row's next one is (R,)."""
+        heads = torch.arange(self._both()[0][:, :, 0, 0].numel(), device=places.device)
+        self._places = heads * width + places.repeat_interleave(len(heads) // len(places))  # counted over all
         self.keys, self.values = (
-            states if (more := width - states.shape[1]) == 0 else pad(states, (0, 0, 0, 0, 0, more))
+            states if (more := width - states.shape[2]) == 0 else pad(states, (0, 0, 0, more))
             for states in self._both()
         )
 
     def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
         own, new = self._both(), (key_states, value_states)
         for states, one in zip(own, new, strict=True):
-            states.view(-1, *states.shape[2:]).index_copy_(0, self._places, one[:, :, 0])
-        return own[0].transpose(1, 2), own[1].transpose(1, 2)  # (R, H, T, D)
+            states.view(-1, states.shape[3]).index_copy_(0, self._places, one.reshape(-1, one.shape[3]))
+        return own
 
     def move(self, source: Tensor, places: Tensor, start: int, end: int, size: int) -> None:
         for states in self._both() if len(places) else ():
-            states[places, start:end] = states[source, start:end]
+            states[places, :, start:end] = states[source, :, start:end]
         self.keys, self.values = (states[:size] for states in self._both())
 
     def get_seq_length(self) -> int:
-        return self._both()[0].shape[1]
+        return self._both()[0].shape[2]
 
     def _both(self) -> tuple[Tensor, Tensor]:
         assert self.keys is not None
