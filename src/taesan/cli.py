@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from taesan.engine.vocabulary import Candidate
 
 TASKS = ("classification", "pair", "ner", "qa", "generation")
+FORMATS = ("csv", "tsv", "jsonl", "text", "squad", "conll", "markup")
 OBJECTIVES = ("masked", "causal")
 OUR_BUG = 70
 
@@ -95,31 +96,45 @@ def _predict(options: argparse.Namespace) -> None:
     from taesan.engine.load import open_predictor
     from taesan.verbs.predict import predict, predict_file
 
-    if bool(options.texts) == bool(options.input):
+    if bool(options.question) != bool(options.context):
+        raise UsageError('a question is about a context: name both, --question "…" --context "…"')
+    texts = _given_texts(options)
+    if bool(texts) == bool(options.input):
         raise UsageError('name texts or a file, one of the two: taesan predict DIR "…", or --input FILE (- for stdin)')
     predictor, _ = open_predictor(options.model, device=options.device)
-    if options.texts == ["-"] or options.input == "-":
+    if texts == ["-"] or options.input == "-":
         predictions = predict_file(predictor, sys.stdin.buffer, **_reading(options), quiet=True)
     elif options.input:
         predictions = predict_file(predictor, options.input, **_reading(options), quiet=options.quiet)
     else:
-        texts = [(text, options.hypothesis) for text in options.texts] if options.hypothesis else options.texts
         predictions = predict(predictor, texts)
     with _output(options.output) as out:
         for prediction in predictions:
-            out.write(json.dumps(prediction.as_dict(), ensure_ascii=False).encode() + b"\n")
+            answer = prediction.as_dict() | (prediction.details() if options.details else {})
+            out.write(json.dumps(answer, ensure_ascii=False).encode() + b"\n")
             if options.output is None:
                 out.flush()
     if predictor.cut:
         _talk(f"{predictor.cut:,} texts are longer than the model reads ({predictor.options.long_text})")
 
 
-def _evaluate(options: argparse.Namespace) -> None:
-    from taesan.verbs.evaluate import evaluate
+def _given_texts(options: argparse.Namespace) -> list[Any]:
+    """The texts of the command line, in pairs where the task reads two."""
+    if options.question:
+        return [*options.texts, (options.question, options.context)]
+    return [(text, options.hypothesis) for text in options.texts] if options.hypothesis else options.texts
 
-    evaluation = evaluate(
-        options.model, options.file, **_reading(options), device=options.device, seed=options.seed, quiet=options.quiet
-    )
+
+def _evaluate(options: argparse.Namespace) -> None:
+    from taesan.verbs.evaluate import evaluate, evaluate_predictions
+
+    if options.predictions:
+        evaluation = evaluate_predictions(
+            options.model, options.file, options.predictions, **_reading(options), seed=options.seed
+        )
+    else:
+        how = {"device": options.device, "seed": options.seed, "quiet": options.quiet}
+        evaluation = evaluate(options.model, options.file, **_reading(options), **how)
     if options.json:
         _write_json(evaluation.as_dict())
     else:
@@ -237,13 +252,17 @@ def _parser() -> argparse.ArgumentParser:
     verb.add_argument("texts", metavar="TEXT", nargs="*", help="texts to answer; - reads lines from stdin")
     verb.add_argument("--input", metavar="FILE", help="rows to answer, in a file; - reads stdin")
     verb.add_argument("--hypothesis", metavar="TEXT", help="the second sentence, for pair")
+    verb.add_argument("--question", metavar="TEXT", help="for qa, with --context")
+    verb.add_argument("--context", metavar="TEXT", help="where the answer is to be found")
+    verb.add_argument("--details", action="store_true", help="for qa, the chances of every word to start and to end it")
     verb.add_argument("--output", metavar="FILE", help="where the answers go; else to stdout")
     verb.add_argument("--device", default="cpu", help="where to compute: cpu, cuda, mps")
     _add_reading(verb, formats=True)
 
     verb = _verb(verbs, "evaluate", "metrics with intervals on labelled rows", _evaluate)
-    verb.add_argument("model", metavar="DIR", help="a model folder")
+    verb.add_argument("model", metavar="DIR", help="a model folder; with --predictions the task, qa")
     verb.add_argument("file", metavar="FILE", help="labelled rows")
+    verb.add_argument("--predictions", metavar="FILE", help="measure these answers, whoever gave them: id to text")
     verb.add_argument("--json", action="store_true", help="as JSON")
     verb.add_argument("--seed", type=int, default=42, help="seed of the bootstrap (42)")
     verb.add_argument("--device", default="cpu", help="where to compute: cpu, cuda, mps")
@@ -309,7 +328,7 @@ def _add_reading(parser: argparse.ArgumentParser, *, formats: bool = False) -> N
         "--column", metavar="FIELD=NAME", action="append", default=[], help="which column is text, label, premise, …"
     )
     if formats:
-        parser.add_argument("--format", choices=("csv", "tsv", "jsonl", "text"), help="format, where the name misleads")
+        parser.add_argument("--format", choices=FORMATS, help="format, where the name misleads")
 
 
 def _add_settings(parser: argparse.ArgumentParser, kind: type[LoopConfig], extra: tuple[str, ...]) -> None:
@@ -412,7 +431,8 @@ def _print_candidates(candidates: "Sequence[Candidate]") -> None:
 
 
 def _example_arguments(task: str) -> str:
-    return '"첫 문장" --hypothesis "둘째 문장"' if task == "pair" else '"…"'
+    more = {"pair": '"첫 문장" --hypothesis "둘째 문장"', "qa": '--question "…" --context "…"'}
+    return more.get(task, '"…"')
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from taesan import store
 from taesan.config import FitConfig
 from taesan.engine.infer import run_items
 from taesan.engine.load import open_predictor
-from taesan.errors import UsageError
+from taesan.errors import DataError, UsageError
 from taesan.methods import METHODS
 from taesan.models.backbone import find
 from taesan.tasks import TASKS
@@ -25,13 +25,8 @@ from taesan.tasks.base import Example
 
 ARCHITECTURES = (*MASKED, "gpt2")
 TWO_STEPS = FitConfig(epochs=2, batch_tokens=4096, device="cpu", threads=1)
-TEXTS = (
-    "[SEP] 재미있게 보았다 [CLS]",
-    "별로",
-    "좋은 영화 [MASK] <|endoftext|>",
-    "한글",
-    "화면이 밝고 소리가 또렷하다 " * 9,
-)
+LONG = "화면이 밝고 소리가 또렷하다 " * 9
+TEXTS = ("[SEP] 재미있게 보았다 [CLS]", "별로", "좋은 영화 [MASK] <|endoftext|>", "한글", LONG)
 ROWS = {"classification": REVIEWS, "pair": PAIRS, "ner": ENTITIES, "qa": QUESTIONS, "generation": PROMPTS}
 REFUSED = [("generation", "finetune", architecture) for architecture in MASKED]
 CELLS = [
@@ -69,8 +64,14 @@ def test_what_cannot_work_is_refused_by_name(cell, backbones, labelled, tmp_path
 
 def inputs(task: str) -> list[Any]:
     """What a user may hand to `predict`."""
-    two = task in ("pair", "qa")
-    return list(zip([text[:30] for text in TEXTS], TEXTS[::-1], strict=True)) if two else list(TEXTS)
+    if task in ("pair", "qa"):
+        return list(zip([text[:30] for text in TEXTS], TEXTS[::-1], strict=True))
+    return [text[:40] for text in TEXTS] if task == "generation" else list(TEXTS)
+
+
+def test_a_prompt_without_room_for_an_answer_is_refused(fitted) -> None:
+    with pytest.raises(DataError, match="prompt-long"):
+        list(taesan.predict(fitted["generation", "finetune", "gpt2"].folder, ["짧다", LONG]))
 
 
 @each_cell

@@ -52,4 +52,4 @@ def test_what_cannot_be_checked(labelled, masked_backbone, tmp_path) -> None:
     with pytest.raises(InputMissing):
         taesan.check("classification", labelled["classification"], backbone=str(tmp_path))
     with pytest.raises(UsageError, match="there is no task"):
-        taesan.check("ner", labelled["classification"])
+        taesan.check("parsing", labelled["classification"])

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import taesan
-from conftest import PAIRS, REVIEWS
+from conftest import ENTITIES, PAIRS, PROMPTS, QUESTIONS, REVIEWS
 from taesan import store
 from taesan.config import FitConfig
 from taesan.engine.load import open_predictor
@@ -18,15 +18,43 @@ from taesan.verbs.predict import predict_file
 
 
 @pytest.fixture(scope="module")
-def models(masked_backbone, labelled, tmp_path_factory) -> dict[str, Path]:
+def models(masked_backbone, causal_backbone, labelled, tmp_path_factory) -> dict[str, Path]:
     root = tmp_path_factory.mktemp("predict")
     config = FitConfig(epochs=1, device="cpu", threads=1)
+    backbones = dict.fromkeys(labelled, masked_backbone) | {"generation": causal_backbone}
     return {
         task: taesan.fit(
-            task, file, output=root / task, backbone=str(masked_backbone), config=config, quiet=True
+            task, file, output=root / task, backbone=str(backbones[task]), config=config, quiet=True
         ).folder
         for task, file in labelled.items()
     }
+
+
+@pytest.mark.parametrize("task", ["classification", "pair", "ner", "qa", "generation"])
+def test_a_labelled_file_is_answered_as_its_texts_are(models, labelled, task) -> None:
+    """Whatever form the file has, its answers are not looked at."""
+    predictor, _ = open_predictor(models[task])
+    from_file = [prediction.as_dict() for prediction in predict_file(predictor, labelled[task])]
+    rows = {
+        "classification": [text for text, _ in REVIEWS],
+        "pair": [pair[:2] for pair in PAIRS],
+        "ner": [text for text, _ in ENTITIES],
+        "qa": [row[:2] for row in QUESTIONS],
+        "generation": [prompt for prompt, _ in PROMPTS],
+    }
+    alone = [next(taesan.predict(predictor, [one])).as_dict() for one in rows[task]]
+    assert [{key: one[key] for key in one if key != "id"} for one in from_file] == alone
+    if task == "qa":
+        assert [one["id"] for one in from_file] == [f"q{number}" for number in range(len(QUESTIONS))]
+
+
+def test_sentences_without_tags_are_answered_from_a_table_too(models, tmp_path) -> None:
+    predictor, _ = open_predictor(models["ner"])
+    path = tmp_path / "new.csv"
+    path.write_text("text\n" + "".join(f"{text}\n" for text, _ in ENTITIES), "utf-8")
+    assert [one.as_dict() for one in predict_file(predictor, path)] == [
+        one.as_dict() for one in taesan.predict(predictor, [text for text, _ in ENTITIES])
+    ]
 
 
 def test_a_model_is_opened_once_for_many_calls(models) -> None:

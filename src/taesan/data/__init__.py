@@ -3,8 +3,10 @@
 files → encoding → lines → delimited | jsonl | plain → columns → values → rows
 """
 
+from taesan.data.answers import check_context_overlap, check_contexts
 from taesan.data.checks import check_classes, check_duplicates, check_overlap, check_same_file, shared_positions
 from taesan.data.plain import read_lines
+from taesan.data.predictions import check_predictions, read_predictions
 from taesan.data.report import Report
 from taesan.data.rows import read_rows, read_stream
 from taesan.data.schema import Answer, Field, Row, Span
@@ -17,11 +19,15 @@ __all__ = [
     "Row",
     "Span",
     "check_classes",
+    "check_context_overlap",
+    "check_contexts",
     "check_duplicates",
     "check_overlap",
+    "check_predictions",
     "check_same_file",
     "grouped_split",
     "read_lines",
+    "read_predictions",
     "read_rows",
     "read_stream",
     "shared_positions",

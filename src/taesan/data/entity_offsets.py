@@ -105,20 +105,23 @@ class Offsets:
         if not 0 <= span.start < span.end <= len(text):
             found = f"'{escape(span.label, 30)}' at {place} in a text of {len(text):,} characters"
             expected = "a start below the end, both within the text"
-            fix = _where(text, span.text) or "Count both in code points from 0; the end is one past the last character."
+            fix = (
+                self._where(text, span.text)
+                or "Count both in code points from 0; the end is one past the last character."
+            )
             return Problem("span-range", self._file, line, 0, self._name, found, expected, fix)
         there = text[span.start : span.end]
         if span.text in (None, there):
             return None
         found, expected = f"'{escape(there, 40)}' at {place}", f"'{escape(span.text, 40)}', as its \"text\" says"
-        fix = _where(text, span.text) or 'Correct "start" and "end", or "text".'
+        fix = self._where(text, span.text) or 'Correct "start" and "end", or "text".'
         if unicodedata.normalize("NFC", there) == unicodedata.normalize("NFC", span.text):
             fix = "One is in composed characters (NFC), the other in decomposed ones (NFD): write both in NFC."
         return Problem("span-text", self._file, line, 0, self._name, found, expected, fix)
 
-
-def _where(text: str, part: str | None) -> str:
-    if not part or text.count(part) != 1:
-        return ""
-    start = text.index(part)
-    return f"Write {start} to {start + len(part)}: '{escape(part, 40)}' is only there."
+    def _where(self, text: str, part: str | None) -> str:
+        # Searching costs a look at the whole text: only for what is shown.
+        if not part or self._wrong_count >= KEPT_ERRORS or text.count(part) != 1:
+            return ""
+        start = text.index(part)
+        return f"Write {start} to {start + len(part)}: '{escape(part, 40)}' is only there."

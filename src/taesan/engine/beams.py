@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from taesan.engine.choices import Rules
+from taesan.engine.choices import Rules, check_possible
 from taesan.engine.decoding import Generated, GenerationOptions
 from taesan.engine.rows import Rows
 
@@ -58,7 +58,8 @@ class _Search:
         return [text for _, text in self._best[:count]]
 
     def _insert(self, score: np.float32, last: list[int], log_probability: float, ended: np.bool_) -> None:
-        if len(self._best) == self._beams and not score > self._best[-1][0]:
+        full = len(self._best) == self._beams
+        if score == -np.inf or (full and not score > self._best[-1][0]):
             return
         parent, token = last
         tokens, likely, beams = [token], [float(log_probability)], [parent]
@@ -75,15 +76,21 @@ class _Search:
 
 
 def search(
-    rows: Rows, rules: Rules, limits: Sequence[int], shared: int, options: GenerationOptions, end_id: int | None
+    rows: Rows,
+    rules: Rules,
+    lengths: Sequence[int],
+    limits: Sequence[int],
+    options: GenerationOptions,
+    end_id: int | None,
 ) -> list[list[Generated]]:
-    """Each prompt's `sequences` best texts, best first. `rows` hold k texts a prompt, equal up to `shared` tokens.
+    """Each prompt's `sequences` best texts, best first. `rows` hold k texts a prompt, which has its length and limit.
 
     Scores are float32 sums of log-probabilities after the rules, over length to the power of `length_penalty`.
     """
     beams = options.beams
     searches = [_Search(limit, options) for limit in limits]
     alive = list(range(len(searches)))
+    written = np.empty((len(searches), beams, 0), dtype=np.int64)
     logits, step = rows.logits, 0
     running = torch.full((len(searches), beams), _NEVER, device=logits.device)
     running[:, 0] = 0  # all beams start as the same text: only one of them may go on from it
@@ -92,6 +99,7 @@ def search(
         likely = logits.log_softmax(dim=1)
         scores = rules.apply(likely, step) + running.view(-1, 1)
         values, places = scores.view(count, -1).topk(2 * beams)
+        check_possible(values[:, 0], step)
         parents, tokens = places // vocabulary, places % vocabulary
         first = torch.arange(count, device=logits.device)[:, None] * beams
         own = likely[first + parents, tokens]
@@ -111,13 +119,19 @@ def search(
         kept = torch.tensor(left, device=logits.device)
         chosen = going_on[kept]
         running = values[kept].gather(1, chosen)
-        index = (first[kept] + parents[kept].gather(1, chosen)).flatten()
-        tokens = tokens[kept].gather(1, chosen).flatten()
+        origin = parents[kept].gather(1, chosen)
+        index = (first[kept] + origin).flatten()
+        tokens = tokens[kept].gather(1, chosen)
         rules.keep(index)
-        rules.append(tokens)
-        rows.keep(index, shared if len(left) == count else 0)
+        rules.append(tokens.flatten())
+        old = np.take_along_axis(written[left], origin.cpu().numpy()[:, :, None], axis=1)
+        written = np.concatenate([old, tokens.cpu().numpy()[:, :, None]], axis=2)
+        # Beams mostly go back to one a few steps ago: what they have in common need not be copied from row to row.
+        common = np.logical_and.accumulate((old == old[:, :1]).all(axis=1), axis=1).sum(axis=1)
         alive = [alive[slot] for slot in left]
-        logits, step = rows.step(tokens), step + 1
+        shared = min(lengths[number] + own for number, own in zip(alive, common.tolist(), strict=True))
+        rows.keep(index, shared if len(left) == count else 0)
+        logits, step = rows.step(tokens.flatten()), step + 1
 
 
 def likeliest(log_probabilities: torch.Tensor, count: int) -> list[Candidates]:

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from taesan.engine.decoding import GenerationOptions, draw
-from taesan.errors import UsageError
+from taesan.errors import StorageError, UsageError
 from taesan.text.tokenizer import Ids
 
 _FORBIDDEN = float("-inf")
@@ -36,10 +36,7 @@ class Rules:
             self._text = torch.from_numpy(text).to(device)
 
     def apply(self, scores: Tensor, step: int) -> Tensor:
-        """`scores` (R, V) after `step` new tokens, changed; what came in is left as it was.
-
-        Raises: UsageError where nothing is left that may be said.
-        """
+        """`scores` (R, V) after `step` new tokens, changed; what came in is left as it was."""
         early = self._end_id is not None and step < self._options.min_tokens
         forbidden = [self._end_id, *self._banned] if early else self._banned
         if self._text is None and not forbidden:
@@ -52,11 +49,6 @@ class Rules:
             if 0 < self._options.no_repeat_ngram <= text.shape[1]:
                 self._forbid_repeats(scores, text)
         scores[:, forbidden] = _FORBIDDEN
-        if not bool(torch.isfinite(scores.amax(dim=1)).all()):
-            raise UsageError(
-                f"after {step:,} new tokens every token is forbidden; expected a larger no_repeat_ngram, "
-                "or fewer banned tokens"
-            )
         return scores
 
     def append(self, tokens: Tensor) -> None:
@@ -86,6 +78,17 @@ class Rules:
         ids = torch.where(matches, last, text[:, :1])
         found = torch.where(matches, _FORBIDDEN, scores.gather(1, ids))
         scores.scatter_reduce_(1, ids, found, "amin")
+
+
+def check_possible(best: Tensor, step: int) -> None:
+    """Raises: UsageError where the best score (R,) is that of a forbidden token, StorageError where it is no number."""
+    if bool(torch.isfinite(best).all()):
+        return
+    if bool(best.isnan().any()):
+        raise StorageError("the model's scores are not numbers: its weights are damaged. Copy the model again.")
+    raise UsageError(
+        f"after {step:,} new tokens every token is forbidden; expected a larger no_repeat_ngram, or fewer banned tokens"
+    )
 
 
 def narrow(scores: Tensor, options: GenerationOptions) -> Tensor:

@@ -6,6 +6,7 @@ says how. The tokens are those of `generate` of transformers with the same optio
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from enum import Enum
 
 import numpy as np
 import torch
@@ -14,8 +15,9 @@ from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel
 from transformers.cache_utils import DynamicLayer
 
+from taesan.engine import gpt2_step
 from taesan.engine.beams import Candidates, likeliest, search
-from taesan.engine.choices import Rules, sample
+from taesan.engine.choices import Rules, check_possible, sample
 from taesan.engine.decoding import Generated, GenerationOptions, chances
 from taesan.engine.packed import frozen, packed
 from taesan.engine.rows import JointRows, LoneRows, Rows
@@ -25,6 +27,14 @@ from taesan.text.tokenizer import Ids
 BATCH_ROWS = 64
 BATCH_TOKENS = 1 << 15  # places for keys and values held at once
 OnToken = Callable[[int, int, int], object]  # is told number of the prompt, number of its text, and the new token
+
+
+class Way(Enum):
+    """How the texts of a batch are decoded."""
+
+    DIRECT = "side by side, past the model's own forward"
+    JOINT = "side by side"
+    LONE = "the texts of one prompt at a time, by what every architecture can do"
 
 
 @dataclass
@@ -49,7 +59,7 @@ class Generator:
     def __init__(self, model: PreTrainedModel, *, end_id: int | None, max_length: int, banned: tuple[int, ...] = ()):
         """`end_id` ends a text; `max_length` is the longest, prompt included; `banned` ids are never generated."""
         self._end_id, self._max_length, self._banned = end_id, max_length, banned
-        self._model, self._joint = _fastest(model)
+        self._model, self._way = _fastest(model)
 
     def generate(
         self, prompts: Sequence[Ids], options: GenerationOptions, *, on_token: OnToken | None = None
@@ -59,7 +69,8 @@ class Generator:
         Prompts are token ids (T,) with whatever control tokens they need. `on_token` is told of every token as it is
         chosen, the end token aside; of beams when all is done. A text that meets `max_length` stops unfinished.
 
-        Raises: UsageError for a prompt that is empty or leaves no room; where the options forbid every token.
+        Raises: UsageError for a prompt that is empty or leaves no room, and where the options forbid every token;
+        StorageError for a model whose scores are not numbers.
         """
         for number, prompt in enumerate(prompts):
             self._check(number, prompt)
@@ -96,6 +107,7 @@ class Generator:
         while True:
             likely = logits.log_softmax(dim=1)
             scores = rules.apply(logits, step)
+            check_possible(scores.amax(dim=1), step)
             if options.sample:
                 tokens = sample(scores, options, np.array([text.chances[step] for text in texts]))
             else:
@@ -129,11 +141,11 @@ class Generator:
 
     def _search(self, prompts: list[Ids], options: GenerationOptions) -> list[list[Generated]]:
         rows, rules = self._open(prompts, options.beams, options)
-        shared = min(map(len, prompts))
-        return search(rows, rules, self._limits(prompts, options), shared, options, self._end_id)
+        lengths, limits = list(map(len, prompts)), self._limits(prompts, options)
+        return search(rows, rules, lengths, limits, options, self._end_id)
 
     def _open(self, prompts: list[Ids], copies: int, options: GenerationOptions) -> tuple[Rows, Rules]:
-        rows = JointRows(self._model, prompts, copies) if self._joint else LoneRows(self._model, prompts[0], copies)
+        rows = _rows(self._model, prompts, copies, self._way)
         rules = Rules(
             [prompt for prompt in prompts for _ in range(copies)],
             options,
@@ -157,7 +169,7 @@ class Generator:
         for number in sorted(range(len(prompts)), key=lambda number: len(prompts[number])):
             longest = max(longest, len(prompts[number]) + limits[number])
             rows = (len(batch) + 1) * copies
-            if batch and (not self._joint or rows > BATCH_ROWS or rows * longest > BATCH_TOKENS):
+            if batch and (self._way is Way.LONE or rows > BATCH_ROWS or rows * longest > BATCH_TOKENS):
                 yield batch
                 batch, longest = [], len(prompts[number]) + limits[number]
             batch.append(number)
@@ -188,31 +200,37 @@ def _close_up(over: list[bool]) -> list[int]:
     return [next(movers) if over[row] else row for row in range(count)]
 
 
-def _fastest(model: PreTrainedModel) -> tuple[PreTrainedModel, bool]:
-    """The model as it decodes fastest, and whether texts of different lengths can be decoded side by side.
+def _rows(model: PreTrainedModel, prompts: list[Ids], copies: int, way: Way) -> Rows:
+    if way is Way.LONE:
+        (prompt,) = prompts
+        return LoneRows(model, prompt, copies)
+    return JointRows(model, prompts, copies, direct=way is Way.DIRECT)
+
+
+def _fastest(model: PreTrainedModel) -> tuple[PreTrainedModel, Way]:
+    """The model as it decodes fastest, and how.
 
     Found by asking: whatever does not give the logits of the model itself, one text at a time, is not used.
     """
     plain = frozen(model)
     prompts = [np.arange(1, 1 + length, dtype=np.int32) % _vocabulary(plain) for length in (3, 6)]
+    # A layer that forgets, or keeps no keys, cannot be put side by side, even if two short texts agree.
+    whole = all(type(layer) is DynamicLayer for layer in DynamicCache(config=model.config).layers)
+    direct = (Way.DIRECT,) if whole and gpt2_step.applies(plain) else ()
+    ways = (*direct, Way.JOINT, Way.LONE) if whole else (Way.LONE,)
     with torch.inference_mode():
         expected = torch.cat([_second(LoneRows(plain, prompt, 1)) for prompt in prompts])
-        fast = packed(model)
-        # A layer that forgets, or keeps no keys, cannot be put side by side, even if two short texts agree.
-        whole = all(type(layer) is DynamicLayer for layer in DynamicCache(config=model.config).layers)
-        for candidate in (fast, plain) if fast is not None else (plain,):
-            for joint in (True, False) if whole else (False,):
-                if _agrees(candidate, prompts, expected, joint=joint):
-                    return candidate, joint
-    return plain, False
+        for candidate in (packed(model), plain):
+            for way in ways if candidate is not None else ():
+                if candidate is not None and _agrees(candidate, way, prompts, expected):
+                    return candidate, way
+    return plain, Way.LONE
 
 
-def _agrees(model: PreTrainedModel, prompts: list[Ids], expected: Tensor, *, joint: bool) -> bool:
+def _agrees(model: PreTrainedModel, way: Way, prompts: list[Ids], expected: Tensor) -> bool:
+    together = [[prompt] for prompt in prompts] if way is Way.LONE else [prompts]
     try:
-        if joint:
-            found = _second(JointRows(model, prompts, 1))
-        else:
-            found = torch.cat([_second(LoneRows(model, prompt, 1)) for prompt in prompts])
+        found = torch.cat([_second(_rows(model, some, 1, way)) for some in together])
     except Exception:  # whatever an architecture says that takes no such mask, positions or cache
         return False
     scale = 1e-3 * float(expected.abs().max())

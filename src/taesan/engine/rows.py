@@ -9,6 +9,7 @@ from torch.nn.functional import pad
 from transformers import DynamicCache, PreTrainedModel
 from transformers.cache_utils import Cache, DynamicLayer
 
+from taesan.engine import gpt2_step
 from taesan.text.tokenizer import Ids
 
 # A product of fewer rows than this runs through another kernel, with other bits (measured: 1, 2 and 3 rows differ).
@@ -57,8 +58,9 @@ class JointRows:
     So a text's own are at the same places, and its sums in the same order, whoever its neighbours are.
     """
 
-    def __init__(self, model: PreTrainedModel, prompts: list[Ids], copies: int):
-        self._model = model
+    def __init__(self, model: PreTrainedModel, prompts: list[Ids], copies: int, *, direct: bool = False):
+        """`direct`: past the model's forward, where `gpt2_step` knows the model."""
+        self._model, self._direct = model, direct
         self._live = len(prompts) * copies
         size = max(self._live, LEAST_ROWS)
         device = model.device
@@ -83,20 +85,29 @@ class JointRows:
         if (longest := int(self._lengths.max())) == self._width:
             self._width = _blocks(longest + 1)
         size = len(self._lengths)
+        places: dict[int, Tensor] = {}  # by number of heads: each row's next place, counted over all rows and heads
         for layer in self._layers:
-            layer.open(self._width, self._lengths)
+            if (heads := layer.heads) not in places:
+                first = torch.arange(0, size * heads * self._width, self._width, device=tokens.device)
+                places[heads] = first + self._lengths.repeat_interleave(heads)
+            layer.open(self._width, places[heads])
         empty = torch.arange(self._width, device=tokens.device) > self._lengths[:, None]  # (R, T)
-        mask = torch.zeros(empty.shape, device=tokens.device).masked_fill_(empty, self._lowest)
-        model: Any = self._model
-        output = model(
-            input_ids=pad(tokens, (0, size - self._live))[:, None],
-            attention_mask=mask[:, None, None],
-            position_ids=self._lengths[:, None],
-            past_key_values=self._cache,
-            use_cache=True,
-        )
+        mask = torch.zeros(empty.shape, device=tokens.device).masked_fill_(empty, self._lowest)[:, None, None]
+        ids = pad(tokens, (0, size - self._live))
+        if self._direct:
+            logits = gpt2_step.step(self._model, ids, self._lengths, mask, self._layers)
+        else:
+            model: Any = self._model
+            positions, cache = self._lengths[:, None], self._cache
+            logits = model(
+                input_ids=ids[:, None],
+                attention_mask=mask,
+                position_ids=positions,
+                past_key_values=cache,
+                use_cache=True,
+            ).logits[:, -1]
         self._lengths[: self._live] += 1
-        return output.logits[: self._live, -1].float()
+        return logits[: self._live].float()
 
     def keep(self, index: Tensor, start: int = 0) -> None:
         self._live = len(index)
@@ -125,10 +136,13 @@ class _Layer(DynamicLayer):
         for own, states in zip(self._both(), (read.keys, read.values), strict=True):
             own[rows, :, :length] = states[:prompts].repeat_interleave(copies, dim=0)
 
+    @property
+    def heads(self) -> int:
+        return self._both()[0].shape[1]
+
     def open(self, width: int, places: Tensor) -> None:
-        """Makes room for `width` places, and says which each row's next one is (R,)."""
-        heads = torch.arange(self._both()[0][:, :, 0, 0].numel(), device=places.device)
-        self._places = heads * width + places.repeat_interleave(len(heads) // len(places))  # counted over all
+        """Makes room for `width` keys a row, the next of which go to `places` (R * H,)."""
+        self._places = places
         self.keys, self.values = (
             states if (more := width - states.shape[2]) == 0 else pad(states, (0, 0, 0, more))
             for states in self._both()

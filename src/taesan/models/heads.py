@@ -48,7 +48,7 @@ class Head(nn.Module):
             yield self.model
         finally:
             setattr(self.model, self.prefix, given)
-            if given.pooler is not None:
+            if empty is not None:
                 backbone.pooler = empty
 
     def logits(self, hidden: torch.Tensor, batch: Batch) -> torch.Tensor:

@@ -6,7 +6,7 @@ Two ways lead to one `Prediction`. The head view: `encode`, a head's logits for 
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -80,6 +80,10 @@ class Prediction(Protocol):
         """The answer as `predict` prints it."""
         ...
 
+    def details(self) -> dict[str, Any]:
+        """What more there is to say on request."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Score:
@@ -122,6 +126,15 @@ class EncodeOptions:
     long_text: str = "head-tail"
 
 
+@runtime_checkable
+class TakesAnswers(Protocol):
+    """A task whose answer is a text, so that anyone's can be measured."""
+
+    def answered(self, example: Example, text: str) -> Prediction:
+        """An answer that somebody gave, nothing for none, as a prediction."""
+        ...
+
+
 class Task(Protocol):
     """The questions that every task answers; one file and one line in a dict a task."""
 
@@ -144,6 +157,12 @@ class Task(Protocol):
 
     def check(self, examples: Sequence[Example], file: str, report: Report) -> None:
         """What only a whole training file can show to be wrong."""
+        ...
+
+    def check_overlap(
+        self, train: Sequence[Example], test: Sequence[Example], train_file: str, test_file: str, report: Report
+    ) -> None:
+        """What the file to train on and the one to measure on should not share."""
         ...
 
     def split(self, examples: Sequence[Example], fraction: float, seed: int) -> tuple[list[int], list[int]]:

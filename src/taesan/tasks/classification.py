@@ -8,7 +8,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from taesan.data import Field, Report, Row, check_classes, stratified_split
+from taesan.data import Field, Report, Row, check_classes, check_overlap, stratified_split
 from taesan.tasks.base import (
     IGNORED,
     Encoded,
@@ -39,6 +39,9 @@ class ClassPrediction:
     def as_dict(self) -> dict[str, Any]:
         return {"label": self.label, "probabilities": self.probabilities}
 
+    def details(self) -> dict[str, Any]:
+        return {}
+
 
 class Classification:
     """Classes over one or two texts, whose fields come first in `fields`, the label last."""
@@ -66,6 +69,11 @@ class Classification:
 
     def check(self, examples: Sequence[Example], file: str, report: Report) -> None:
         check_classes(examples, file, report)
+
+    def check_overlap(
+        self, train: Sequence[Example], test: Sequence[Example], train_file: str, test_file: str, report: Report
+    ) -> None:
+        check_overlap(train, test, train_file, test_file, report)
 
     def split(self, examples: Sequence[Example], fraction: float, seed: int) -> tuple[list[int], list[int]]:
         return stratified_split([cast(str, example.label) for example in examples], fraction, seed)

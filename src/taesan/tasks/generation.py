@@ -8,7 +8,8 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from taesan.data import Field, Report, Row, stratified_split
+from taesan.data import Field, Report, Row, check_overlap, stratified_split
+from taesan.errors import DataError, Problem, escape
 from taesan.tasks.base import (
     IGNORED,
     Encoded,
@@ -52,6 +53,9 @@ class TextPrediction:
             found["reference"] = {"log_probability": self.log_probability, "tokens": self.tokens}
         return found
 
+    def details(self) -> dict[str, Any]:
+        return {}
+
 
 class Generation:
     """`texts` of an example are the prompt, which may be empty, and the completion where it is known."""
@@ -76,6 +80,11 @@ class Generation:
     def check(self, examples: Sequence[Example], file: str, report: Report) -> None:
         pass
 
+    def check_overlap(
+        self, train: Sequence[Example], test: Sequence[Example], train_file: str, test_file: str, report: Report
+    ) -> None:
+        check_overlap(train, test, train_file, test_file, report)
+
     def split(self, examples: Sequence[Example], fraction: float, seed: int) -> tuple[list[int], list[int]]:
         return stratified_split([""] * len(examples), fraction, seed)
 
@@ -95,11 +104,13 @@ class Generation:
         """Every token of a completion, and the separator that ends it, is guessed once, from what stands before it.
 
         What is longer than the model is read in windows that overlap by half, in which only what is new is guessed.
+        Raises: DataError for a prompt that leaves no room for an answer.
         """
         prompts = tokenizer.ids([example.texts[0] for example in examples])
         completions = iter(tokenizer.ids([example.texts[-1] for example in examples if len(example.texts) > 1]))
         layout = tokenizer.layout
         encoded: list[Encoded] = []
+        problems: list[Problem] = []
         for example, prompt in zip(examples, prompts, strict=True):
             middle = layout.middle if learnt.counts["prompted"] else ()
             before = np.concatenate([layout.prefix, prompt, middle]).astype(np.int32)
@@ -110,7 +121,14 @@ class Generation:
                 items = _items(whole, len(before), options.max_length)
             # From its empty beginning, every text would go on in the same way.
             asked = learnt.counts["prompted"] or len(example.texts) == 1
+            if asked and len(before) >= options.max_length:
+                found, most = f"{len(before):,} tokens: '{escape(example.texts[0], 40)}'", options.max_length - 1
+                fix = "Shorten it: nothing is cut in silence."
+                place = ("prompt-long", "input", example.line, 0, "prompt")
+                problems.append(Problem(*place, found, f"at most {most:,}, so that an answer has room", fix))
             encoded.append(Encoded(items, len(items) > 1, prompt=before if asked else None))
+        if problems:
+            raise DataError(problems)
         return encoded
 
     def decode(

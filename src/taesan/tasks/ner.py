@@ -9,8 +9,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from taesan.data import Field, Report, Row, Span, stratified_split
-from taesan.errors import Problem
+from taesan.data import Field, Report, Row, Span, check_overlap, stratified_split
 from taesan.tasks.base import (
     IGNORED,
     Encoded,
@@ -62,6 +61,9 @@ class EntityPrediction:
         ]
         return {"entities": entities, "words": words}
 
+    def details(self) -> dict[str, Any]:
+        return {}
+
 
 class NamedEntities:
     """BIO tags over subwords inside; half-open offsets in code points of the original text outside."""
@@ -83,9 +85,12 @@ class NamedEntities:
         return dict(Counter(span.label for example in examples for span in _spans(example)).most_common())
 
     def check(self, examples: Sequence[Example], file: str, report: Report) -> None:
-        if examples and not any(_spans(example) for example in examples):
-            fix = "Name a file with entities: there is nothing to learn from none."
-            report.add(Problem("no-entities", file, 0, 0, "entities", "none in any row", "some", fix))
+        pass  # a file without an entity is refused where it is read
+
+    def check_overlap(
+        self, train: Sequence[Example], test: Sequence[Example], train_file: str, test_file: str, report: Report
+    ) -> None:
+        check_overlap(train, test, train_file, test_file, report)
 
     def split(self, examples: Sequence[Example], fraction: float, seed: int) -> tuple[list[int], list[int]]:
         return stratified_split(["some" if example.label else "none" for example in examples], fraction, seed)

@@ -8,7 +8,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from taesan.data import Answer, Field, Report, Row, grouped_split
+from taesan.data import Answer, Field, Report, Row, check_context_overlap, check_contexts, check_overlap, grouped_split
 from taesan.errors import DataError, Problem, escape
 from taesan.tasks.answer_metrics import answer_scores, evaluate_answers
 from taesan.tasks.base import (
@@ -124,6 +124,13 @@ class QuestionAnswering:
         if examples and not any(example.label for example in examples):
             fix = "Name a file with answers: there is nothing to learn from none."
             report.add(Problem("no-answers", file, 0, 0, "answers", "none in any row", "some", fix))
+        check_contexts(examples, file, report)
+
+    def check_overlap(
+        self, train: Sequence[Example], test: Sequence[Example], train_file: str, test_file: str, report: Report
+    ) -> None:
+        check_overlap(train, test, train_file, test_file, report)
+        check_context_overlap(train, test, train_file, test_file, report)
 
     def split(self, examples: Sequence[Example], fraction: float, seed: int) -> tuple[list[int], list[int]]:
         """By context: a paragraph whose answers were learnt from would flatter the score."""
@@ -189,6 +196,10 @@ class QuestionAnswering:
             _decode(example, one, windows_, learnt)
             for example, one, windows_ in zip(examples, encoded, outputs, strict=True)
         ]
+
+    def answered(self, example: Example, text: str) -> Prediction:
+        given = (AnswerCandidate(text, 0, len(text), 1.0),) if text.strip() else ()
+        return AnswerPrediction(example.id, example.texts[1], given, None, 1.0, ())
 
     def scores(
         self, examples: Sequence[Example], predictions: Sequence[Prediction], learnt: Learnt

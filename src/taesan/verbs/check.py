@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from taesan.data import Report, check_duplicates, check_overlap, check_same_file
+from taesan.data import Report, check_duplicates, check_same_file
 from taesan.errors import Problem
 from taesan.models.locate import default_backbone, locate
 from taesan.tasks.base import Example
@@ -74,7 +74,7 @@ def check(
     if against is not None:
         check_same_file(against, file, report)
         other = list(read_examples(against, the_task, source, report))
-        check_overlap(other, examples, str(against), str(file), report)
+        the_task.check_overlap(other, examples, str(against), str(file), report)
     tokenizer = Tokenizer.load(locate(backbone or default_backbone(the_task.head)))
     limit = max_length or tokenizer.max_length or 512
     lengths = _lengths(examples, tokenizer, limit, report, str(file))

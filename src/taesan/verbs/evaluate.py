@@ -3,11 +3,12 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from taesan.data import Report
+from taesan.data import Report, check_predictions, read_predictions
 from taesan.engine.load import open_predictor
+from taesan.errors import UsageError
 from taesan.progress import Progress
-from taesan.tasks.base import Evaluation
-from taesan.verbs.reading import Source, read_examples
+from taesan.tasks.base import Evaluation, Learnt, TakesAnswers
+from taesan.verbs.reading import Source, find_task, read_examples
 
 
 def evaluate(
@@ -38,3 +39,28 @@ def evaluate(
         if predictor.cut:
             progress.say(f"{predictor.cut:,} texts are longer than the model reads ({manifest['encode']['long_text']})")
     return predictor.task.evaluate(examples, predictions, predictor.learnt, seed=seed)
+
+
+def evaluate_predictions(
+    task: str,
+    file: str | Path,
+    predictions: str | Path,
+    *,
+    encoding: str = "utf-8",
+    columns: Mapping[str, str] | None = None,
+    format: str | None = None,
+    seed: int = 42,
+) -> Evaluation:
+    """The same of answers that anybody gave, in a file of ids and texts, to the rows of `file`.
+
+    Raises: UsageError for a task whose answers are no texts; DataError, also for an id that one of the files lacks.
+    """
+    the_task, report = find_task(task), Report()
+    if not isinstance(the_task, TakesAnswers):
+        raise UsageError(f"the answers of {the_task.name} are no texts that a file could give; expected the task qa")
+    examples = list(read_examples(file, the_task, Source(encoding, columns or {}, format), report))
+    given = read_predictions(predictions, report)
+    check_predictions(given, [example.id for example in examples], str(predictions), str(file), report)
+    report.raise_for_errors()
+    answers = [the_task.answered(example, given[example.id]) for example in examples]
+    return the_task.evaluate(examples, answers, Learnt(), seed=seed)

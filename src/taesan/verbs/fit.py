@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from taesan import store
 from taesan.config import FitConfig
-from taesan.data import Report, check_overlap, check_same_file, shared_positions
+from taesan.data import Report, check_same_file, shared_positions
 from taesan.engine.batches import Batch, EpochBatches, pack, pad
 from taesan.engine.infer import Predictor
 from taesan.engine.objectives import packing_leaks
@@ -193,10 +193,10 @@ def _read(
         if path is not None
     }
     for path, examples in others.items():
-        check_overlap(rows, examples, str(train), path, report)
+        task.check_overlap(rows, examples, str(train), path, report)
     if validation is not None and test is not None:
         check_same_file(validation, test, report)
-        check_overlap(others[str(validation)], others[str(test)], str(validation), str(test), report)
+        task.check_overlap(others[str(validation)], others[str(test)], str(validation), str(test), report)
     report.raise_for_errors()
     for warning in report.warnings:
         if warning.severity == "warning":  # notes are for `check`
