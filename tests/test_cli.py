@@ -6,6 +6,8 @@ import os
 import sys
 from pathlib import Path
 
+import bad_answers
+import bad_entities
 import pytest
 from bad_inputs import CASES, PAIRS, STATUS, Case, Pair, table
 
@@ -370,6 +372,29 @@ def test_bad_input_by_fit(run, tmp_path, taken, masked_backbone, case) -> None:
         assert f"[{ALIASED.get(case.id, case.code)}]" in err
     assert not (tmp_path / "out").exists()
     assert [path.name for path in taken.iterdir()] == ["letter.txt"]
+
+
+STRUCTURED = [
+    *(("ner", case) for case in bad_entities.CASES if case.labels is None),
+    *(("qa", case) for case in bad_answers.CASES),
+]
+
+
+@pytest.mark.parametrize(("task", "case"), STRUCTURED, ids=lambda one: one if isinstance(one, str) else one.id)
+def test_bad_entities_and_answers_by_check_and_fit(run, tmp_path, taken, masked_backbone, task, case) -> None:
+    path = tmp_path / case.name
+    path.write_bytes(case.content)
+    status, out, err = run("check", task, path, "--backbone", masked_backbone, "--json")
+    assert status == STATUS[case.outcome], out + err
+    assert f'"code": "{case.code}"' in out or not case.code
+    output = taken if case.outcome in ("accept", "warning") else tmp_path / "out"
+    fitting = ("fit", task, path, "--output", output, "--backbone", masked_backbone, "--device", "cpu", "--json")
+    status, out, err = run(*fitting)
+    small = "too small to hold rows out" in out  # a good file of one row: refused before its output
+    assert status == (2 if small else STATUS[case.outcome] or 73), out + err
+    if case.outcome == "error":
+        assert f'"code": "{case.code}"' in out
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("pair", PAIRS, ids=lambda pair: pair.id)

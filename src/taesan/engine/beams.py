@@ -124,10 +124,11 @@ def search(
         tokens = tokens[kept].gather(1, chosen)
         rules.keep(index)
         rules.append(tokens.flatten())
-        old = np.take_along_axis(written[left], origin.cpu().numpy()[:, :, None], axis=1)
-        written = np.concatenate([old, tokens.cpu().numpy()[:, :, None]], axis=2)
-        # Beams mostly go back to one a few steps ago: what they have in common need not be copied from row to row.
+        # Beams mostly go back to one a few steps ago: what all hold in common need not be copied from row to row.
+        old = written[left]
         common = np.logical_and.accumulate((old == old[:, :1]).all(axis=1), axis=1).sum(axis=1)
+        old = np.take_along_axis(old, origin.cpu().numpy()[:, :, None], axis=1)
+        written = np.concatenate([old, tokens.cpu().numpy()[:, :, None]], axis=2)
         alive = [alive[slot] for slot in left]
         shared = min(lengths[number] + own for number, own in zip(alive, common.tolist(), strict=True))
         rows.keep(index, shared if len(left) == count else 0)

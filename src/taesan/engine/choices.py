@@ -94,7 +94,7 @@ def check_possible(best: Tensor, step: int) -> None:
 def narrow(scores: Tensor, options: GenerationOptions) -> Tensor:
     """`scores` (R, V) at the temperature, and -inf outside the top k and the nucleus, as transformers warps them.
 
-    Tokens that tie with the k-th all stay; of those that tie at the nucleus's edge the ones with higher ids do.
+    Tokens that tie with the k-th all stay; of those that tie at the nucleus's edge as many as it takes.
     """
     if options.temperature != 1:
         scores = scores / options.temperature
@@ -107,10 +107,11 @@ def narrow(scores: Tensor, options: GenerationOptions) -> Tensor:
     outside = (ordered.softmax(dim=1).cumsum(dim=1) <= 1 - options.top_p)[:, :-1].sum(dim=1, keepdim=True)
     edge = ordered.gather(1, outside)
     kept = scores >= edge
-    surplus = outside - (ordered < edge).sum(dim=1, keepdim=True)  # of those that tie at the edge, how many stay out
-    if bool(surplus.any()):
-        ties = scores == edge
-        kept &= ~ties | (ties.cumsum(dim=1) > surplus)
+    tied = (kept.sum(dim=1) != scores.shape[1] - outside[:, 0]).nonzero()[:, 0]
+    if len(tied):  # some of those that tie at the edge stay out: the ones that torch's sort happens to put first
+        order = scores[tied].sort(dim=1).indices
+        inside = torch.arange(scores.shape[1], device=scores.device) >= outside[tied]
+        kept[tied] = torch.empty_like(inside).scatter_(1, order, inside)
     return scores.masked_fill(~kept, _FORBIDDEN)
 
 
