@@ -12,13 +12,14 @@ if TYPE_CHECKING:
     from taesan.verbs.evaluate import evaluate
     from taesan.verbs.fill import fill
     from taesan.verbs.fit import fit
+    from taesan.verbs.generate import generate
     from taesan.verbs.next_words import next_words
     from taesan.verbs.predict import predict
     from taesan.verbs.pretrain import pretrain
     from taesan.verbs.show import show
 
 __version__ = "0.1.0"
-__all__ = ["check", "demo", "evaluate", "fill", "fit", "next_words", "predict", "pretrain", "show"]
+__all__ = ["check", "demo", "evaluate", "fill", "fit", "generate", "next_words", "predict", "pretrain", "show"]
 
 
 def __getattr__(name: str) -> Any:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from taesan import __version__
-from taesan.config import FitConfig, LoopConfig, PretrainConfig, resolve
+from taesan.config import FitConfig, GenerationOptions, LoopConfig, PretrainConfig, resolve
 from taesan.errors import DataError, StorageError, TaesanError, UsageError, escape
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def _fit(options: argparse.Namespace) -> None:
         return
     for name, part in shown.items():
         print(f"{name}: {part.text}\n")
-    print(f"The model is in {fitted.folder}. Ask it: taesan predict {fitted.folder} {_example_arguments(options.task)}")
+    print(f"The model is in {fitted.folder}. Ask it: {_example(options.task, str(fitted.folder))}")
 
 
 def _predict(options: argparse.Namespace) -> None:
@@ -203,6 +203,42 @@ def _next(options: argparse.Namespace) -> None:
         _print_candidates(found.candidates)
 
 
+def _generate(options: argparse.Namespace) -> None:
+    from taesan.verbs.generate import generate
+
+    values = {
+        field.name: value
+        for field in dataclasses.fields(GenerationOptions)
+        if (value := getattr(options, field.name)) is not None
+    }
+    chosen = resolve(GenerationOptions, values=values)
+    streamed = not options.json and len(options.prompts) == 1 and chosen.sequences == 1 and not chosen.candidates
+    written = generate(
+        options.model,
+        options.prompts,
+        options=chosen,
+        device=options.device,
+        on_text=_stream if streamed else None,
+    )
+    if streamed:
+        print()
+        return
+    for texts in written:
+        for number, text in enumerate(texts, 1):
+            if options.json:
+                print(json.dumps(text.as_dict(), ensure_ascii=False))
+                continue
+            print(f"{f'{number}. ' if len(texts) > 1 else ''}{text.shown}")
+            for step in text.steps:
+                _print_candidates(step)
+                print()
+
+
+def _stream(piece: str) -> None:
+    sys.stdout.write(piece)
+    sys.stdout.flush()
+
+
 def _show(options: argparse.Namespace) -> None:
     from taesan.verbs.show import describe, show
 
@@ -299,6 +335,18 @@ def _parser() -> argparse.ArgumentParser:
             "--text", action="store_true", dest="as_text", help="the text with the likeliest piece alone"
         )
         verb.add_argument("--device", default="cpu", help="where to compute: cpu, cuda, mps")
+
+    verb = _verb(verbs, "generate", "texts after a prompt, as they come", _generate)
+    verb.add_argument("model", metavar="DIR", help="a folder fitted for generation, or a causal backbone")
+    verb.add_argument("prompts", metavar="PROMPT", nargs="+", help="what is to be answered, or gone on with")
+    for field in dataclasses.fields(GenerationOptions):
+        flag = f"--{field.name.replace('_', '-')}"
+        if field.default is False:
+            verb.add_argument(flag, action="store_true", default=None, help=_help(field))
+        else:
+            verb.add_argument(flag, metavar="X", help=_help(field))
+    verb.add_argument("--json", action="store_true", help="JSON lines, with probabilities")
+    verb.add_argument("--device", default="cpu", help="where to compute: cpu, cuda, mps")
 
     verb = _verb(verbs, "show", "what a model folder is, from what, with which score", _show)
     verb.add_argument("folder", metavar="DIR", help="a model folder")
@@ -430,9 +478,10 @@ def _print_candidates(candidates: "Sequence[Candidate]") -> None:
         print(f"  {ljust(text, width)}  {bar(candidate.probability)} {100 * candidate.probability:5.1f}%")
 
 
-def _example_arguments(task: str) -> str:
-    more = {"pair": '"첫 문장" --hypothesis "둘째 문장"', "qa": '--question "…" --context "…"'}
-    return more.get(task, '"…"')
+def _example(task: str, folder: str) -> str:
+    """A command that asks a model of that task."""
+    given = {"pair": '"첫 문장" --hypothesis "둘째 문장"', "qa": '--question "…" --context "…"'}.get(task, '"…"')
+    return f"taesan {'generate' if task == 'generation' else 'predict'} {folder} {given}"
 
 
 if __name__ == "__main__":

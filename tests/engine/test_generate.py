@@ -1,5 +1,6 @@
 """Generation gives the tokens of transformers' `generate`, whoever the neighbours are, and stops where it must."""
 
+import dataclasses
 import math
 import random
 import re
@@ -11,9 +12,9 @@ import torch
 import transformers
 from transformers.generation import logits_process
 
-from taesan.engine import decoding
+from taesan.config import GenerationOptions
 from taesan.engine.choices import narrow, sample
-from taesan.engine.decoding import Generated, GenerationOptions, chances, draw
+from taesan.engine.decoding import Generated, chances, draw
 from taesan.engine.generate import Generator, Way
 from taesan.errors import StorageError, UsageError
 from taesan.models.backbone import find
@@ -391,7 +392,7 @@ def test_the_model_itself_is_left_alone() -> None:
     [
         ({"temperature": 0.0, "sample": True}, "temperature is 0.0; expected 0.001 to 1000; for the likeliest token"),
         ({"temperature": -1.0}, "temperature is -1.0"),
-        ({"temperature": math.nan}, "temperature is nan; expected a finite number"),
+        ({"temperature": math.nan}, "temperature is nan; expected 0.001 to 1000"),
         ({"top_k": -1}, "top_k is -1; expected at least 0"),
         ({"top_k": 2.5}, "top_k is 2.5; expected a whole number"),
         ({"top_p": 0.0, "sample": True}, "top_p is 0.0; expected a number above 0 and at most 1"),
@@ -423,6 +424,6 @@ def test_absurd_options_are_refused(options, message) -> None:
 
 
 def test_every_option_has_its_help() -> None:
-    for one in decoding.fields(GenerationOptions):
+    for one in dataclasses.fields(GenerationOptions):
         assert one.metadata["help"]
     GenerationOptions(temperature=1, sample=True, top_p=1)  # whole numbers are numbers too

@@ -7,8 +7,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from taesan.config import GenerationOptions
 from taesan.engine.choices import Rules, check_possible
-from taesan.engine.decoding import Generated, GenerationOptions
+from taesan.engine.decoding import Generated
 from taesan.engine.rows import Rows
 
 _NEVER = -1e9  # a score that no text has

@@ -4,7 +4,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from taesan.engine.decoding import GenerationOptions, draw
+from taesan.config import GenerationOptions
+from taesan.engine.decoding import draw
 from taesan.errors import StorageError, UsageError
 from taesan.text.tokenizer import Ids
 

@@ -15,10 +15,11 @@ from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel
 from transformers.cache_utils import DynamicLayer
 
+from taesan.config import GenerationOptions
 from taesan.engine import gpt2_step
 from taesan.engine.beams import Candidates, likeliest, search
 from taesan.engine.choices import Rules, check_possible, sample
-from taesan.engine.decoding import Generated, GenerationOptions, chances
+from taesan.engine.decoding import Generated, chances
 from taesan.engine.packed import frozen, packed
 from taesan.engine.rows import JointRows, LoneRows, Rows
 from taesan.errors import UsageError

@@ -12,7 +12,8 @@ from typing import Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from taesan.engine.decoding import Generated, GenerationOptions
+from taesan.config import GenerationOptions
+from taesan.engine.decoding import Generated
 from taesan.tasks.base import Encoded, EncodeOptions, Example, Item, Learnt, Logits, Prediction, Task
 from taesan.text.tokenizer import Ids, Tokenizer
 

@@ -10,13 +10,13 @@ from safetensors.numpy import load as load_tensors
 from transformers import AutoConfig
 
 from taesan import store
-from taesan.engine.decoding import GenerationOptions
+from taesan.config import GenerationOptions
 from taesan.engine.infer import Predictor
 from taesan.engine.session import TorchSession
 from taesan.errors import StorageError, escape
-from taesan.methods import METHODS
+from taesan.methods import METHODS, refuse_combination
 from taesan.methods.base import adapt
-from taesan.models.backbone import load_arrays, model_class
+from taesan.models.backbone import find, load_arrays, model_class
 from taesan.tasks import TASKS
 from taesan.tasks.base import EncodeOptions, Learnt
 from taesan.text.tokenizer import Tokenizer
@@ -56,3 +56,20 @@ def open_predictor(path: str | Path, *, device: str = "cpu") -> tuple[Predictor,
     if task.head == "language_model":
         predictor.generation = GenerationOptions()
     return predictor, manifest
+
+
+def open_writer(name: str | Path, *, device: str = "cpu") -> Predictor:
+    """A folder fitted for generation; or a causal backbone, which writes as if fitted on texts without prompts.
+
+    Raises: UsageError for a masked backbone; InputMissing, StorageError.
+    """
+    if (Path(name) / store.MANIFEST).exists() and store.Folder(Path(name)).manifest.get("kind") == "model":
+        return open_predictor(name, device=device)[0]
+    backbone, task, method = find(str(name)), TASKS["generation"], METHODS["finetune"]
+    refuse_combination(task, method, str(name), backbone.kind)
+    if (backbone.path / store.MANIFEST).exists():
+        store.Folder(backbone.path).read_all()
+    model = adapt(method, backbone.load(task.head)).to(torch.device(device))
+    options = EncodeOptions(max_length=backbone.max_length)
+    session = TorchSession(model, device)
+    return Predictor(task, session, backbone.tokenizer, Learnt((), {"prompted": False}), options)

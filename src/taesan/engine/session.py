@@ -6,7 +6,8 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from taesan.engine.decoding import Generated, GenerationOptions
+from taesan.config import GenerationOptions
+from taesan.engine.decoding import Generated
 from taesan.engine.generate import Generator
 from taesan.engine.infer import Arrays, OnToken, Writing
 from taesan.methods.base import Adapted

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from taesan.data import Field, Report, Row, check_overlap, stratified_split
-from taesan.errors import DataError, Problem, escape
+from taesan.errors import DataError, Problem
 from taesan.tasks.base import (
     IGNORED,
     Encoded,
@@ -122,7 +122,7 @@ class Generation:
             # From its empty beginning, every text would go on in the same way.
             asked = learnt.counts["prompted"] or len(example.texts) == 1
             if asked and len(before) >= options.max_length:
-                found, most = f"{len(before):,} tokens: '{escape(example.texts[0], 40)}'", options.max_length - 1
+                found, most = f"{len(before):,} tokens", options.max_length - 1
                 fix = "Shorten it: nothing is cut in silence."
                 place = ("prompt-long", "input", example.line, 0, "prompt")
                 problems.append(Problem(*place, found, f"at most {most:,}, so that an answer has room", fix))
