@@ -5,7 +5,7 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from taesan.data.split import stratified_sample, stratified_split
+from taesan.data.split import grouped_split, stratified_sample, stratified_split
 
 labels = st.lists(st.sampled_from("aaaaaaabbbcd"), max_size=80)
 
@@ -41,3 +41,15 @@ def test_seeds_differ_and_stay_the_same_between_versions() -> None:
     # These figures rest on Python's promise about random.Random(seed).random(); a change of them breaks old runs.
     assert stratified_split(labels, 0.2, 42)[1] == [1, 10, 12, 19]
     assert stratified_split(labels, 0.2, 43)[1] != stratified_split(labels, 0.2, 42)[1]
+
+
+@given(st.lists(st.sampled_from("abcdefg"), max_size=60), st.floats(0.01, 0.9), st.integers(0, 9))
+def test_groups_are_on_one_side(groups, fraction, seed) -> None:
+    kept, held = grouped_split(groups, fraction, seed)
+    assert sorted(kept + held) == list(range(len(groups)))
+    assert not {groups[place] for place in kept} & {groups[place] for place in held}
+    assert bool(held) == (len(set(groups)) > 1)
+    if held:  # at most half of the largest group away from what was asked for, or a single group
+        largest = max(Counter(groups).values())
+        assert len({groups[place] for place in held}) == 1 or len(held) <= fraction * len(groups) + largest / 2
+    assert grouped_split(groups, fraction, seed) == (kept, held)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from taesan.engine.batches import EpochBatches, GroupBatches, pad, plan
+from taesan.engine.batches import EpochBatches, GroupBatches, pack, pad, plan
 
 lengths = st.lists(st.integers(1, 60), min_size=1, max_size=120).map(lambda one: np.array(one, dtype=np.int32))
 
@@ -153,3 +153,12 @@ def test_pad() -> None:
     assert pad(arrays, 0, 4).shape == (3, 4)
     with pytest.raises(ValueError, match="broadcast"):
         pad(arrays, 0, 2)
+
+
+@given(st.lists(st.integers(1, 40), max_size=60), st.integers(1, 50), st.integers(0, 5))
+def test_packed_rows_hold_every_item_once(lengths, room, seed) -> None:
+    groups = pack(np.array(lengths, dtype=np.int32), room, seed)
+    assert sorted(int(row) for group in groups for row in group) == list(range(len(lengths)))
+    for group in groups:
+        assert len(group) == 1 or sum(lengths[row] for row in group) <= room
+    assert [list(group) for group in groups] == [list(group) for group in pack(np.array(lengths, np.int32), room, seed)]

@@ -217,10 +217,10 @@ def test_the_same_text_whatever_the_company(monkeypatch, model, options, plain) 
         monkeypatch.setattr("taesan.engine.generate.packed", lambda model: None)
     generator = Generator(model, end_id=END, max_length=LENGTH)
     prompts = prompts_of(8, 40, longest=40)
-    settings = GenerationOptions(max_tokens=12, candidates=2, **options)
+    settings = GenerationOptions(max_tokens=8, candidates=2, **options)
     alone = [generator.generate([prompt], settings)[0] for prompt in prompts]
     chance = random.Random(0)
-    for _ in range(100 if not plain else 40):
+    for _ in range(200 if not plain else 40):
         chosen = [chance.randrange(len(prompts)) for _ in range(chance.randint(2, 10))]
         found = generator.generate([prompts[number] for number in chosen], settings)
         assert found == [alone[number] for number in chosen]

@@ -188,3 +188,35 @@ def test_a_model_folder_is_no_backbone_but_its_weights_are(fit, masked_backbone)
 
     name = "bert.encoder.layer.0.output.dense.weight"
     np.testing.assert_allclose(load(one)[name], load(two)[name], atol=1e-6)
+
+
+def test_packed_texts_do_not_see_each_other(causal_backbone, byte_tokenizer) -> None:
+    """The loss and the gradients of a packed row are those of its texts alone."""
+    import torch
+
+    from conftest import PROMPTS
+    from taesan.methods import METHODS
+    from taesan.methods.base import adapt
+    from taesan.models.backbone import find
+    from taesan.tasks.base import EncodeOptions, Example
+    from taesan.verbs.fit import _collate, _collate_packed
+
+    task, rows = TASKS["generation"], [Example(row) for row in PROMPTS]
+    learnt = task.learn(rows, (), byte_tokenizer)
+    encoded = task.encode(rows, byte_tokenizer, learnt, EncodeOptions(max_length=64))
+    items = [item for one in encoded for item in one.items]
+    model = adapt(METHODS["finetune"], find(str(causal_backbone)).load("language_model")).double().eval()
+
+    def run(batches) -> tuple[float, list[np.ndarray]]:
+        model.zero_grad()
+        losses = [model({name: torch.from_numpy(array) for name, array in batch.items()}) for batch in batches]
+        sum(losses).backward()
+        return float(sum(losses).detach()), [p.grad.numpy().copy() for p in model.parameters() if p.grad is not None]
+
+    draw = np.random.default_rng(0)
+    alone = run([_collate(items, 0, None)(np.array([place]), draw) for place in range(len(items))])
+    groups = [np.arange(len(items))[::2], np.arange(len(items))[1::2]]
+    packed = run([_collate_packed(items, groups, 0)(np.array([0, 1]), draw)])
+    assert packed[0] == pytest.approx(alone[0], rel=1e-9)
+    for one, other in zip(packed[1], alone[1], strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-8)

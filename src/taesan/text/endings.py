@@ -23,8 +23,9 @@ def count_endings(cases: Iterable[tuple[str, int]]) -> dict[str, dict[str, int]]
     for token, left_out in cases:
         for key in _keys(token):
             counts[key][str(left_out)] = counts[key].get(str(left_out), 0) + 1
-    # A suffix that never left anything out says no more than the absence of one.
-    return {key: found for key, found in sorted(counts.items()) if len(found) > 1 or "0" not in found}
+    # Where a last character was never left out, nothing longer that ends in it says more.
+    left = {key for key, found in counts.items() if len(key) == 1 and set(found) != {"0"}}
+    return {key: found for key, found in sorted(counts.items()) if key[-1] in left}
 
 
 def left_out(token: str, counts: Counts) -> tuple[int, float]:
