@@ -61,6 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _fit(options: argparse.Namespace) -> None:
+    from taesan.verbs.card import example
     from taesan.verbs.fit import fit
 
     fitted = fit(
@@ -89,7 +90,7 @@ def _fit(options: argparse.Namespace) -> None:
         return
     for name, part in shown.items():
         print(f"{name}: {part.text}\n")
-    print(f"The model is in {fitted.folder}. Ask it: {_example(options.task, str(fitted.folder))}")
+    print(f"The model is in {fitted.folder}. Ask it: {example(options.task, str(fitted.folder))}")
 
 
 def _predict(options: argparse.Namespace) -> None:
@@ -476,12 +477,6 @@ def _print_candidates(candidates: "Sequence[Candidate]") -> None:
     width = max(map(display_width, shown))
     for text, candidate in zip(shown, candidates, strict=True):
         print(f"  {ljust(text, width)}  {bar(candidate.probability)} {100 * candidate.probability:5.1f}%")
-
-
-def _example(task: str, folder: str) -> str:
-    """A command that asks a model of that task."""
-    given = {"pair": '"첫 문장" --hypothesis "둘째 문장"', "qa": '--question "…" --context "…"'}.get(task, '"…"')
-    return f"taesan {'generate' if task == 'generation' else 'predict'} {folder} {given}"
 
 
 if __name__ == "__main__":

@@ -8,8 +8,12 @@ from taesan.config import FitConfig
 # the literature, and a model that has everything to learn a higher one still. 256 was measured, 768 is the
 # literature's (Devlin et al. 2019, appendix A.3); the others lie between and beyond.
 LEARNING_RATES = ((128, 1e-3, 2e-3), (256, 4e-4, 7e-4), (512, 1e-4, 3e-4), (768, 5e-5, 1e-4), (1 << 30, 2e-5, 5e-5))
-# By training rows: a small set needs more passes.
+# Heads that answer for every token want more: KLUE-NER, 3,060 rows, entity F1 61.8 at 1, 64.9 at 2, 3 epochs each.
+HEAD_RATES = {"token": 2.0}
+# By training rows: a small set needs more passes. For tokens, which have their whole head to learn, more still: 66.4
+# after 6 epochs there; 300 sample sentences, 32.1 after 5 at the first rate, 48.4 after 12 and 50.4 after 25 at 2.5.
 EPOCHS = ((200, 25.0), (700, 5.0), (3000, 4.0), (1 << 60, 3.0))
+HEAD_EPOCHS = {"token": ((200, 25.0), (700, 15.0), (5000, 6.0), (1 << 60, 3.0)), "span": ((1 << 60, 3.0),)}
 # By head: a question with its context is as long as a dozen sentences, and a step needs some of them.
 BATCH_TOKENS = {"sequence": 512, "token": 512, "span": 4096, "language_model": 1024}
 
@@ -17,10 +21,10 @@ BATCH_TOKENS = {"sequence": 512, "token": 512, "span": 4096, "language_model": 1
 def with_defaults(config: FitConfig, *, head: str, width: int, rows: int, from_scratch: bool) -> FitConfig:
     """`config` with the zeros filled in for a head on a backbone of that width and that many training rows."""
     rates = next(rates for limit, *rates in LEARNING_RATES if width <= limit)
-    epochs = next(epochs for limit, epochs in EPOCHS if rows <= limit)
+    epochs = next(epochs for limit, epochs in HEAD_EPOCHS.get(head, EPOCHS) if rows <= limit)
     return replace(
         config,
-        learning_rate=config.learning_rate or rates[from_scratch],
+        learning_rate=config.learning_rate or rates[from_scratch] * HEAD_RATES.get(head, 1.0),
         epochs=config.epochs or epochs,
         batch_tokens=config.batch_tokens or BATCH_TOKENS[head],
     )

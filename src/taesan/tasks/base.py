@@ -139,6 +139,7 @@ class Task(Protocol):
     """The questions that every task answers; one file and one line in a dict a task."""
 
     name: str
+    usage: str  # the command that asks its model in the folder DIR
     head: HeadKind
     fields: tuple[Field, ...]
     metric: str  # the one of `scores` that chooses the checkpoint

@@ -51,8 +51,8 @@ class Classification:
     sign = 1
     windowed = False
 
-    def __init__(self, name: str, fields: tuple[Field, ...]):
-        self.name, self.fields = name, fields
+    def __init__(self, name: str, usage: str, fields: tuple[Field, ...]):
+        self.name, self.usage, self.fields = name, usage, fields
         self._texts = tuple(field.name for field in fields if field.kind == "text")
 
     def example(self, row: Row) -> Example:
@@ -139,6 +139,7 @@ class Classification:
 
 CLASSIFICATION = Classification(
     "classification",
+    'predict DIR "…"',
     (
         Field("text", ("document", "title", "sentence", "review", "content")),
         Field("label", ("labels", "class", "category", "target"), kind="label"),

@@ -61,6 +61,7 @@ class Generation:
     """`texts` of an example are the prompt, which may be empty, and the completion where it is known."""
 
     name = "generation"
+    usage = 'generate DIR "…"'
     head: HeadKind = "language_model"
     metric = "perplexity"
     sign = -1

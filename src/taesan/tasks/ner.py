@@ -69,6 +69,7 @@ class NamedEntities:
     """BIO tags over subwords inside; half-open offsets in code points of the original text outside."""
 
     name = "ner"
+    usage = 'predict DIR "…"'
     head: HeadKind = "token"
     metric = "entity_f1"
     sign = 1

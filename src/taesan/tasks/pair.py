@@ -5,6 +5,7 @@ from taesan.tasks.classification import Classification
 
 PAIR = Classification(
     "pair",
+    'predict DIR "…" --hypothesis "…"',
     (
         Field("premise", ("sentence1", "text1", "question1", "first")),
         Field("hypothesis", ("sentence2", "text2", "question2", "second")),

@@ -98,6 +98,7 @@ class QuestionAnswering:
     """A start and an end among the tokens of overlapping windows, decided for all windows together."""
 
     name = "qa"
+    usage = 'predict DIR --question "…" --context "…"'
     head: HeadKind = "span"
     metric = "f1"
     sign = 1

@@ -3,6 +3,16 @@
 import json
 from typing import Any
 
+from taesan.tasks import TASKS
+
+# The hub's names for what a head does.
+_TAGS = {
+    "sequence": "text-classification",
+    "token": "token-classification",
+    "span": "question-answering",
+    "language_model": "text-generation",
+}
+
 
 def model_card(manifest: dict[str, Any]) -> str:
     """Markdown for people and for the hub."""
@@ -16,9 +26,10 @@ def model_card(manifest: dict[str, Any]) -> str:
     files = "\n".join(
         f"- {part}: {record['name']}, SHA-256 {record['sha256']}" for part, record in manifest["data"].items()
     )
+    labels = f"Labels: {', '.join(manifest['labels'])}\n\n" if manifest["labels"] else ""
     return f"""---
 library_name: transformers
-pipeline_tag: text-classification
+pipeline_tag: {_TAGS[TASKS[manifest["task"]].head]}
 ---
 # {manifest["task"].capitalize()} by {manifest["method"]}
 
@@ -31,14 +42,12 @@ Made by taesan from {origin} {backbone["name"]} (SHA-256 {backbone["sha256"]}) a
 
 The validation rows chose the checkpoint, so their scores flatter it a little; test rows chose nothing.
 
-Labels: {", ".join(manifest["labels"])}
-
-Data
+{labels}Data
 
 {files}
 
 ```
-taesan predict THIS_FOLDER "..."
+{example(manifest["task"], "THIS_FOLDER")}
 ```
 
 Settings
@@ -47,6 +56,11 @@ Settings
 {json.dumps(manifest["config"], indent=1)}
 ```
 """
+
+
+def example(task: str, folder: str) -> str:
+    """A command that asks a model of that task."""
+    return f"taesan {TASKS[task].usage.replace('DIR', folder)}"
 
 
 def backbone_card(manifest: dict[str, Any]) -> str:

@@ -49,6 +49,14 @@ def read_examples(
     return (task.example(row) for row in rows)
 
 
+def read_all(path: str | Path, task: str) -> list[Example]:
+    """All examples of a file that is known to be good. Raises: DataError where it is not."""
+    report = Report()
+    examples = list(read_examples(path, find_task(task), Source(), report))
+    report.raise_for_errors()
+    return examples
+
+
 def find_task(name: str) -> Task:
     """Raises: UsageError naming the nearest."""
     return lookup(TASKS, name, "task")

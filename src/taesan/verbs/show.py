@@ -39,7 +39,7 @@ def describe(folder: str | Path, manifest: dict[str, Any]) -> str:
         lines = [
             f"{folder}: {manifest['task']} by {manifest['method']}",
             f"  backbone     {backbone['name']}{scratch}, SHA-256 {backbone['sha256'][:16]}…",
-            f"  labels       {', '.join(manifest['labels'])}",
+            *([f"  labels       {', '.join(manifest['labels'])}"] if manifest["labels"] else []),
             "  rows         " + ", ".join(f"{count:,} {part}" for part, count in manifest["rows"].items() if count),
         ]
         for part, scores in manifest["scores"].items():
