@@ -45,6 +45,7 @@ class FitConfig(LoopConfig):
     """Settings of `taesan fit`."""
 
     batch_tokens: int = option(0, "tokens in a batch, padding included; 0: from the table of defaults", minimum=0)
+    accumulation: int = option(0, "batches added up before a step; 0: from the table of defaults", minimum=0)
     epochs: float = option(0.0, "passes over the training rows; 0: from the table of measured defaults", minimum=0)
     max_length: int = option(0, "longest input in tokens; 0: all that the backbone reads", minimum=0)
     long_text: str = option(

@@ -120,7 +120,7 @@ def _known(text: str, words: dict[str, str]) -> tuple[Span, ...]:
 def _questions(folder: Path, *, quiet: bool) -> None:
     print("   qa: the words of a paragraph that answer a question, or none. 200 questions about 40 paragraphs.\n")
     given = (samples.QUESTIONS, samples.QUESTIONS_HELD_OUT)
-    fitted = _fit("qa", *given, folder / "questions", config=FitConfig(epochs=3), quiet=quiet)
+    fitted = _fit("qa", *given, folder / "questions", config=FitConfig(epochs=2), quiet=quiet)
     _line("shared characters (F1)", _score(fitted, "f1"), fitted.seconds)
     none = _share(read_all(given[1], "qa"))
     print(f"   {'never answering':<22} {bar(none)} {100 * none:5.1f}%\n")
