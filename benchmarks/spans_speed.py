@@ -3,13 +3,13 @@
     python benchmarks/spans_speed.py ner --data DIR --output benchmarks/results/spans-ner.json
     python benchmarks/spans_speed.py qa --data DIR --rows 1200 --epochs 2 --output benchmarks/results/spans-qa.json
 
-Same backbone, rows, epochs, learning rate and schedule, one thread, CPU time of the training loop alone; every variant
-in a process of its own. `ner`: KLUE-NER, tags on subwords; the Trainer pads each batch of 32 (as its script does), or to
-128 (as KLUE's own), and its spans are those of argmax tags. `qa`: KorQuAD articles 0-109, measured on 110-139; the
-Trainer's features are windows of 384 with a stride of 128, padded to 384, and its answers the best of the 20 best starts
-and ends of all windows, as its script finds them. A score is that of the last weights, counted for all by taesan's
-metrics, which tests compare with other libraries. `--pipeline`: seconds to answer the development sentences, one thread,
-by taesan and by the token-classification pipeline at several batch sizes.
+Same backbone, rows, epochs, learning rate and schedule, one thread, CPU time of the training loop alone; every
+variant in a process of its own. `ner`: KLUE-NER, tags on subwords; the Trainer pads each batch of 32 (as its script
+does), or to 128 (as KLUE's own), and its spans are those of argmax tags. `qa`: KorQuAD articles 0-109, measured on
+110-139; the Trainer's features are windows of 384 with a stride of 128, padded to 384, and its answers the best of
+the 20 best starts and ends of all windows, as its script finds them. A score is that of the last weights, counted for
+all by taesan's metrics, which tests compare with other libraries. `--pipeline`: seconds to answer the development
+sentences, one thread, by taesan and by the token-classification pipeline at several batch sizes.
 """
 
 import argparse
