@@ -10,7 +10,7 @@ import numpy as np
 from taesan.data import Report, check_duplicates, check_same_file
 from taesan.errors import Problem
 from taesan.models.locate import default_backbone, locate
-from taesan.tasks.base import Example
+from taesan.tasks.base import Example, Task
 from taesan.text.tokenizer import Tokenizer
 from taesan.text.width import ljust
 from taesan.verbs.reading import Source, find_task, read_examples
@@ -77,11 +77,13 @@ def check(
         the_task.check_overlap(other, examples, str(against), str(file), report)
     tokenizer = Tokenizer.load(locate(backbone or default_backbone(the_task.head)))
     limit = max_length or tokenizer.max_length or 512
-    lengths = _lengths(examples, tokenizer, limit, report, str(file))
+    lengths = _lengths(examples, the_task, tokenizer, limit, report, str(file))
     return Checked(str(file), len(examples), the_task.counts(examples), lengths, limit, report)
 
 
-def _lengths(examples: list[Example], tokenizer: Tokenizer, limit: int, report: Report, file: str) -> dict[str, int]:
+def _lengths(
+    examples: list[Example], task: Task, tokenizer: Tokenizer, limit: int, report: Report, file: str
+) -> dict[str, int]:
     if not examples:
         return {}
     tokens = np.zeros(len(examples), dtype=np.int64)
@@ -93,6 +95,8 @@ def _lengths(examples: list[Example], tokenizer: Tokenizer, limit: int, report: 
     if len(longer):
         found = f"{len(longer):,} rows longer than {limit} tokens, the longest {tokens.max():,}"
         fix = "They are cut or read in windows, as --set long_text=head, head-tail or windows says."
+        if task.windowed:
+            fix = "They are read in overlapping windows."
         line = examples[int(longer[0])].line
         report.add(Problem("text-long", file, line, found=found, fix=fix, severity="warning"))
     values = np.percentile(tokens, [50, 95, 100]).astype(int)
