@@ -135,6 +135,18 @@ class TakesAnswers(Protocol):
         ...
 
 
+class Chooses(Protocol):
+    """The text view of a task whose answer is one of a few labels."""
+
+    def prompt(self, example: Example, template: Template, label: str) -> tuple[str, str]:
+        """The text view's prompt, and the choice that stands for `label`."""
+        ...
+
+    def parse(self, scores: NDArray[np.floating[Any]], labels: tuple[str, ...]) -> Prediction:
+        """Log-probabilities of the choices, (choices,), to the answer."""
+        ...
+
+
 class Task(Protocol):
     """The questions that every task answers; one file and one line in a dict a task."""
 
@@ -205,11 +217,3 @@ class Task(Protocol):
     def evaluate(
         self, examples: Sequence[Example], predictions: Sequence[Prediction], learnt: Learnt, *, seed: int
     ) -> Evaluation: ...
-
-    def prompt(self, example: Example, template: Template, label: str) -> tuple[str, str]:
-        """The text view's prompt, and the choice that stands for `label`."""
-        ...
-
-    def parse(self, scores: NDArray[np.floating[Any]], labels: tuple[str, ...]) -> Prediction:
-        """Log-probabilities of the choices, (choices,), to the answer."""
-        ...

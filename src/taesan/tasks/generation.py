@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
-from numpy.typing import NDArray
 
 from taesan.data import Field, Report, Row, check_overlap, stratified_split
 from taesan.errors import DataError, Problem
@@ -22,7 +21,6 @@ from taesan.tasks.base import (
     Logits,
     Prediction,
     Score,
-    Template,
 )
 from taesan.tasks.bootstrap import Floats, interval_score, resampled_sums, score_lines
 from taesan.tasks.text_metrics import evaluate_texts
@@ -178,12 +176,6 @@ class Generation:
             scores |= evaluate_texts(references, cast("list[str]", texts), seed=seed)
         heading = f"{len(examples):,} rows; 95% intervals by bootstrap over rows"
         return Evaluation(len(examples), scores, {}, "\n".join([heading, "", *score_lines(scores)]))
-
-    def prompt(self, example: Example, template: Template, label: str) -> tuple[str, str]:
-        raise NotImplementedError  # the text view comes with in-context learning
-
-    def parse(self, scores: NDArray[np.floating[Any]], labels: tuple[str, ...]) -> Prediction:
-        raise NotImplementedError
 
 
 GENERATION = Generation()

@@ -21,7 +21,6 @@ from taesan.tasks.base import (
     Learnt,
     Logits,
     Prediction,
-    Template,
 )
 from taesan.tasks.entity_metrics import entity_scores, evaluate_entities
 from taesan.tasks.tags import Tagging, decode_tags, tag_names
@@ -173,12 +172,6 @@ class NamedEntities:
             labels=learnt.labels,
             seed=seed,
         )
-
-    def prompt(self, example: Example, template: Template, label: str) -> tuple[str, str]:
-        raise NotImplementedError  # the text view comes with in-context learning
-
-    def parse(self, scores: NDArray[np.floating[Any]], labels: tuple[str, ...]) -> Prediction:
-        raise NotImplementedError
 
 
 NER = NamedEntities()

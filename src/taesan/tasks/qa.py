@@ -22,7 +22,6 @@ from taesan.tasks.base import (
     Learnt,
     Logits,
     Prediction,
-    Template,
 )
 from taesan.tasks.spans import SpanChoice, choose_spans
 from taesan.text.endings import count_endings, left_out
@@ -211,12 +210,6 @@ class QuestionAnswering:
         self, examples: Sequence[Example], predictions: Sequence[Prediction], learnt: Learnt, *, seed: int
     ) -> Evaluation:
         return evaluate_answers([_texts(example) for example in examples], _found(predictions), seed=seed)
-
-    def prompt(self, example: Example, template: Template, label: str) -> tuple[str, str]:
-        raise NotImplementedError  # the text view comes with in-context learning
-
-    def parse(self, scores: NDArray[np.floating[Any]], labels: tuple[str, ...]) -> Prediction:
-        raise NotImplementedError
 
 
 QA = QuestionAnswering()
