@@ -123,7 +123,10 @@ def _questions(folder: Path, *, quiet: bool) -> None:
     fitted = _fit("qa", *given, folder / "questions", config=FitConfig(epochs=2), quiet=quiet)
     _line("shared characters (F1)", _score(fitted, "f1"), fitted.seconds)
     none = _share(read_all(given[1], "qa"))
-    print(f"   {'never answering':<22} {bar(none)} {100 * none:5.1f}%\n")
+    print(f"   {'never answering':<22} {bar(none)} {100 * none:5.1f}%")
+    if _score(fitted, "f1").low < none:
+        print("   200 questions are too few for a model of this size: docs/tasks/qa.md has what thousands teach it.")
+    print()
     print(f"   {QUESTION[1]}\n   {QUESTION[0]}")
     answer = next(predict(fitted.folder, [QUESTION])).as_dict()
     for candidate in answer["candidates"][:3]:
