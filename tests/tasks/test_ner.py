@@ -88,3 +88,14 @@ def test_a_sentence_of_the_same_text_twice_is_split_by_kind() -> None:
     kept, held = NER.split(rows, 0.25, seed=1)
     assert sorted(kept + held) == list(range(len(rows)))
     assert {bool(rows[place].label) for place in held} == {True, False}
+
+
+def test_an_entity_without_a_token_is_counted(tokenizer) -> None:
+    """What the tokenizer's normalisation takes away has no token to be labelled at (a soft hyphen, a control mark)."""
+    text = "서울\u00ad 갔다"
+    nothing = not any(start <= 2 < end for start, end in tokenizer.encode([text])[0].offsets.tolist())
+    learnt = NER.learn([], ("장소",), tokenizer)
+    row = Example((text,), (Span(0, 2, "장소"), Span(2, 3, "장소")))
+    (encoded,) = NER.encode([row], tokenizer, learnt, EncodeOptions(max_length=64))
+    assert encoded.lost == int(nothing)
+    assert (encoded.items[0].labels > 0).any()
