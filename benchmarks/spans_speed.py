@@ -30,7 +30,7 @@ from taesan.verbs.reading import Source, read_examples
 
 PEERS = {
     "ner": {"padded": "HF Trainer, padding to 128", "batch": "HF Trainer, padding per batch"},
-    "qa": {"padded": "HF Trainer, padding to 384"},
+    "qa": {"padded": "HF Trainer, padding to the longest input"},
 }
 OURS, METRICS = "taesan", {"ner": ("entity_f1", "character_f1"), "qa": ("em", "f1")}
 MAX_LENGTH = {"ner": 128, "qa": 384}
@@ -48,6 +48,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=float, default=3)
     parser.add_argument("--learning-rate", type=float, default=4e-4)
     parser.add_argument("--batch", type=int, default=32, help="rows of the Trainer's batches")
+    parser.add_argument("--max-length", type=int, default=0, help="longest input; 0: 128 (ner), 384 (qa)")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--variants", nargs="+", help="default: all")
     parser.add_argument("--pipeline", action="store_true", help="answering instead of training (ner)")
@@ -72,6 +73,7 @@ def _training(arguments: argparse.Namespace, folder: str) -> tuple[str, list[dic
     peers = PEERS[arguments.task]
     variants = arguments.variants or [*peers, OURS]
     common = {name: getattr(arguments, name) for name in ("task", "epochs", "learning_rate", "batch")}
+    common |= {"max_length": arguments.max_length or MAX_LENGTH[arguments.task]}
     common |= {"folder": folder, "backbone": str(locate(arguments.backbone)), "kind": "train"}
     cells: list[dict[str, Any]] = []
     for seed in arguments.seeds:
@@ -94,6 +96,7 @@ def _training(arguments: argparse.Namespace, folder: str) -> tuple[str, list[dic
 
 def _pipeline(arguments: argparse.Namespace, folder: str) -> tuple[str, list[dict[str, Any]]]:
     common = {"task": "ner", "epochs": 1.0, "learning_rate": arguments.learning_rate, "batch": arguments.batch}
+    common |= {"max_length": MAX_LENGTH["ner"]}
     common |= {"folder": folder, "backbone": str(locate(arguments.backbone))}
     model = str(Path(folder) / "model")
     run_cell(__file__, {**common, "kind": "train", "seed": 1, "variant": OURS, "keep": model})
@@ -185,7 +188,7 @@ def train_taesan(cell: dict[str, Any], output: Path) -> dict[str, Any]:
         epochs=float(cell["epochs"]),
         learning_rate=cell["learning_rate"],
         batch_tokens=_budget(cell),
-        max_length=MAX_LENGTH[cell["task"]],
+        max_length=cell["max_length"],
         device="cpu",
         threads=1,
         checkpoint_seconds=0.0,
@@ -212,7 +215,7 @@ def _budget(cell: dict[str, Any]) -> int:
     task, tokenizer = TASKS[cell["task"]], Tokenizer.load(cell["backbone"])
     examples = _examples(cell, "train")
     learnt = task.learn(examples, task.labels(examples), tokenizer)
-    encoded = task.encode(examples, tokenizer, learnt, EncodeOptions(max_length=MAX_LENGTH[cell["task"]]))
+    encoded = task.encode(examples, tokenizer, learnt, EncodeOptions(max_length=cell["max_length"]))
     return round(cell["batch"] * float(np.mean([len(item.input_ids) for one in encoded for item in one.items])))
 
 
@@ -309,7 +312,7 @@ def _spans(tags: list[str], offsets: list[tuple[int, int]]) -> tuple[Span, ...]:
 
 
 def train_qa(cell: dict[str, Any], output: Path) -> dict[str, Any]:
-    """Windows of 384 with a stride of 128, the answer's first and last token or the first token of the window."""
+    """Windows with a stride of 128, the answer's first and last token or the first token of the window."""
     import torch
     import transformers
 
@@ -320,7 +323,7 @@ def train_qa(cell: dict[str, Any], output: Path) -> dict[str, Any]:
     rows = [
         {**window, "start_positions": start, "end_positions": end}
         for example in examples
-        for window, start, end, _ in _windows(example, tokenizer, pad=True)
+        for window, start, end, _ in _windows(example, tokenizer, cell["max_length"], pad=True)
     ]
     model = transformers.AutoModelForQuestionAnswering.from_pretrained(cell["backbone"], dtype=torch.float32)
     trainer = _trainer(cell, model, rows, transformers.default_data_collator, output)
@@ -328,25 +331,27 @@ def train_qa(cell: dict[str, Any], output: Path) -> dict[str, Any]:
     with clock.running():
         trainer.train()
     model.eval()
-    answers = [_best_answer(example, model, tokenizer) for example in test]
+    answers = [_best_answer(example, model, tokenizer, cell["max_length"]) for example in test]
     from taesan.tasks.answer_metrics import answer_scores
 
     scores = answer_scores([tuple(answer.text for answer in example.label) for example in test], answers)
     return {"seconds": clock.seconds, "steps": trainer.state.global_step, "scores": scores}
 
 
-def _windows(example: Example, tokenizer: Any, *, pad: bool) -> list[tuple[dict[str, Any], int, int, list[Any]]]:
+def _windows(
+    example: Example, tokenizer: Any, length: int, *, pad: bool
+) -> list[tuple[dict[str, Any], int, int, list[Any]]]:
     encoded = tokenizer(
         *example.texts,
         truncation="only_second",
-        max_length=384,
+        max_length=length,
         stride=STRIDE,
         return_overflowing_tokens=True,
         return_offsets_mapping=True,
         padding="max_length" if pad else False,
     )
     answer = example.label[0]
-    windows: list[tuple[dict[str, Any], int, int, list[Any]]] = []
+    windows: list[Window] = []
     for place in range(len(encoded["input_ids"])):
         parts = encoded.sequence_ids(place)
         offsets = [o if part == 1 else None for o, part in zip(encoded["offset_mapping"][place], parts, strict=True)]
@@ -359,11 +364,11 @@ def _windows(example: Example, tokenizer: Any, *, pad: bool) -> list[tuple[dict[
     return windows
 
 
-def _best_answer(example: Example, model: Any, tokenizer: Any) -> str:
+def _best_answer(example: Example, model: Any, tokenizer: Any, length: int) -> str:
     import torch
 
     best, text = -np.inf, ""
-    for window, _, _, offsets in _windows(example, tokenizer, pad=False):
+    for window, _, _, offsets in _windows(example, tokenizer, length, pad=False):
         with torch.inference_mode():
             out = model(**{key: torch.tensor([value]) for key, value in window.items()})
         starts, ends = out.start_logits[0].numpy(), out.end_logits[0].numpy()
