@@ -338,9 +338,10 @@ def train_qa(cell: dict[str, Any], output: Path) -> dict[str, Any]:
     return {"seconds": clock.seconds, "steps": trainer.state.global_step, "scores": scores}
 
 
-def _windows(
-    example: Example, tokenizer: Any, length: int, *, pad: bool
-) -> list[tuple[dict[str, Any], int, int, list[Any]]]:
+Window = tuple[dict[str, Any], int, int, list[Any]]  # its fields, the answer's first and last token, offsets
+
+
+def _windows(example: Example, tokenizer: Any, length: int, *, pad: bool) -> list[Window]:
     encoded = tokenizer(
         *example.texts,
         truncation="only_second",
