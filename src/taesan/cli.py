@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from taesan.engine.vocabulary import Candidate
 
 TASKS = ("classification", "pair", "ner", "qa", "generation")
+METHODS = ("finetune", "lora", "prefix", "prompt", "in-context")
 FORMATS = ("csv", "tsv", "jsonl", "text", "squad", "conll", "markup")
 OBJECTIVES = ("masked", "causal")
 OUR_BUG = 70
@@ -73,6 +74,9 @@ def _fit(options: argparse.Namespace) -> None:
         backbone=options.backbone,
         method=options.method,
         from_scratch=options.from_scratch,
+        labels=[label.strip() for label in options.labels.split(",")] if options.labels else (),
+        label_words=_label_words(options.label_words),
+        templates=options.templates,
         config=_settings(FitConfig, options),
         resume=options.resume,
         overwrite=options.overwrite,
@@ -102,7 +106,7 @@ def _predict(options: argparse.Namespace) -> None:
     texts = _given_texts(options)
     if bool(texts) == bool(options.input):
         raise UsageError('name texts or a file, one of the two: taesan predict DIR "…", or --input FILE (- for stdin)')
-    predictor, _ = open_predictor(options.model, device=options.device)
+    predictor, _ = open_predictor(options.model, device=options.device, backbone=options.backbone)
     if texts == ["-"] or options.input == "-":
         predictions = predict_file(predictor, sys.stdin.buffer, **_reading(options), quiet=True)
     elif options.input:
@@ -117,6 +121,16 @@ def _predict(options: argparse.Namespace) -> None:
                 out.flush()
     if predictor.cut:
         _talk(f"{predictor.cut:,} texts are longer than the model reads ({predictor.options.long_text})")
+
+
+def _label_words(given: str | None) -> dict[str, str]:
+    words: dict[str, str] = {}
+    for pair in given.split(",") if given else []:
+        label, separator, word = pair.partition("=")
+        if not separator or not word.strip():
+            raise UsageError(f"--label-words {escape(pair)}: expected LABEL=WORD, as in --label-words 0=부정,1=긍정")
+        words[label.strip()] = word.strip()
+    return words
 
 
 def _given_texts(options: argparse.Namespace) -> list[Any]:
@@ -134,7 +148,7 @@ def _evaluate(options: argparse.Namespace) -> None:
             options.model, options.file, options.predictions, **_reading(options), seed=options.seed
         )
     else:
-        how = {"device": options.device, "seed": options.seed, "quiet": options.quiet}
+        how = {"device": options.device, "backbone": options.backbone, "seed": options.seed, "quiet": options.quiet}
         evaluation = evaluate(options.model, options.file, **_reading(options), **how)
     if options.json:
         _write_json(evaluation.as_dict())
@@ -219,6 +233,7 @@ def _generate(options: argparse.Namespace) -> None:
         options.prompts,
         options=chosen,
         device=options.device,
+        backbone=options.backbone,
         on_text=_stream if streamed else None,
     )
     if streamed:
@@ -272,16 +287,19 @@ def _parser() -> argparse.ArgumentParser:
 
     verb = _verb(verbs, "fit", "learn a task from a labelled file", _fit)
     verb.add_argument("task", metavar="TASK", help=", ".join(TASKS))
-    verb.add_argument("train", metavar="TRAIN", help="labelled rows: .csv, .tsv, .jsonl, also .gz")
+    verb.add_argument("train", metavar="TRAIN", nargs="?", help="labelled rows: .csv, .tsv, .jsonl, also .gz")
     verb.add_argument("--validation", metavar="FILE", help="rows to choose the checkpoint by; else held out of TRAIN")
     verb.add_argument("--test", metavar="FILE", help="rows to measure on at the end; they choose nothing")
     verb.add_argument("--backbone", help="taesan:bert-mini (for generation, gpt-mini), a folder or a hub name")
-    verb.add_argument("--method", default="finetune", help="how to adapt the backbone: finetune")
+    verb.add_argument("--method", default="finetune", help=f"how to adapt the backbone: {', '.join(METHODS)}")
+    verb.add_argument("--labels", metavar="A,B", help="the label set, for in-context without TRAIN")
+    verb.add_argument("--label-words", metavar="A=WORD,…", help="words that stand for labels, for prompt and in-context")
+    verb.add_argument("--template", metavar="FILE", dest="templates", help="templates of your own, in TOML")
     verb.add_argument("--from-scratch", action="store_true", help="the backbone's shape with random weights")
     verb.add_argument("--drop-overlap", action="store_true", help="leave rows out of TRAIN that are in the other files")
     _add_output(verb)
     _add_reading(verb)
-    _add_settings(verb, FitConfig, ("epochs", "max_length"))
+    _add_settings(verb, FitConfig, ("epochs", "max_length", "shots"))
     verb.add_argument("--json", action="store_true", help="scores as JSON")
 
     verb = _verb(verbs, "predict", "answers with probabilities, as JSON lines", _predict)
@@ -294,6 +312,7 @@ def _parser() -> argparse.ArgumentParser:
     verb.add_argument("--details", action="store_true", help="for qa, the chances of every word to start and to end it")
     verb.add_argument("--output", metavar="FILE", help="where the answers go; else to stdout")
     verb.add_argument("--device", default="cpu", help="where to compute: cpu, cuda, mps")
+    verb.add_argument("--backbone", help="where the backbone is that the model adds to, should it have moved")
     _add_reading(verb, formats=True)
 
     verb = _verb(verbs, "evaluate", "metrics with intervals on labelled rows", _evaluate)
@@ -303,6 +322,7 @@ def _parser() -> argparse.ArgumentParser:
     verb.add_argument("--json", action="store_true", help="as JSON")
     verb.add_argument("--seed", type=int, default=42, help="seed of the bootstrap (42)")
     verb.add_argument("--device", default="cpu", help="where to compute: cpu, cuda, mps")
+    verb.add_argument("--backbone", help="where the backbone is that the model adds to, should it have moved")
     _add_reading(verb, formats=True)
 
     verb = _verb(verbs, "check", "everything wrong, or worth knowing, in a labelled file", _check)
@@ -348,6 +368,7 @@ def _parser() -> argparse.ArgumentParser:
             verb.add_argument(flag, metavar="X", help=_help(field))
     verb.add_argument("--json", action="store_true", help="JSON lines, with probabilities")
     verb.add_argument("--device", default="cpu", help="where to compute: cpu, cuda, mps")
+    verb.add_argument("--backbone", help="where the backbone is that the model adds to, should it have moved")
 
     verb = _verb(verbs, "show", "what a model folder is, from what, with which score", _show)
     verb.add_argument("folder", metavar="DIR", help="a model folder")

@@ -57,6 +57,38 @@ class FitConfig(LoopConfig):
     patience: int = option(0, "stop after so many validations without a gain; 0: never", minimum=0)
     validations: int = option(1, "validations in an epoch", minimum=1)
     validation_fraction: float = option(0.1, "part of the training rows held out to choose the checkpoint", minimum=0)
+    rank: int = option(4, "lora: columns of each thin matrix", minimum=1)
+    alpha: float = option(16.0, "lora: their product counts alpha / rank times", minimum=0)
+    virtual_tokens: int = option(16, "prefix, prompt: virtual tokens before every text", minimum=1)
+    initialization: str = option(
+        "vocabulary",
+        "prefix, prompt: the tokens that virtual tokens begin as",
+        choices=("vocabulary", "label-words", "text"),
+    )
+    initial_text: str = option("", "prefix, prompt: the text of initialization=text")
+    reparametrization: bool = option(False, "prefix, prompt: learn them through two more layers, which are not stored")
+    notice: float = option(
+        0.4, "lora, prefix, prompt: part of the steps after which what has learnt nothing is begun anew; 0: never",
+        minimum=0,
+    )
+    language: str = option("ko", "prompt, in-context: language of the templates that come along")
+    template: str = option("", "prompt, in-context: the template of that name; default: chosen, or the first")
+    shots: int = option(0, "in-context: labelled rows shown before every question", minimum=0)
+    shot_choice: str = option(
+        "balanced", "in-context: which rows are shown", choices=("balanced", "random", "similar")
+    )
+    long_shots: str = option(
+        "error", "in-context: shots that do not fit: refuse, or leave the last ones out", choices=("error", "fewer")
+    )
+    scoring: str = option(
+        "likelihood", "in-context: a choice's log-probability, or that for each character",
+        choices=("likelihood", "normalized"),
+    )
+    calibration: str = option(
+        "auto",
+        "in-context: what each choice's is compared with; default batch where there are texts, else content-free",
+        choices=("auto", "none", "content-free", "batch", "pmi"),
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

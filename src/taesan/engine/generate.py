@@ -23,6 +23,7 @@ from taesan.engine.decoding import Generated, chances
 from taesan.engine.packed import frozen, packed
 from taesan.engine.rows import JointRows, LoneRows, Rows
 from taesan.errors import UsageError
+from taesan.methods.base import KeysValues
 from taesan.text.tokenizer import Ids
 
 BATCH_ROWS = 64
@@ -57,10 +58,22 @@ class _Text:
 class Generator:
     """A causal model that writes. It keeps the weights as they are now, and never touches the model itself."""
 
-    def __init__(self, model: PreTrainedModel, *, end_id: int | None, max_length: int, banned: tuple[int, ...] = ()):
-        """`end_id` ends a text; `max_length` is the longest, prompt included; `banned` ids are never generated."""
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        *,
+        end_id: int | None,
+        max_length: int,
+        banned: tuple[int, ...] = (),
+        before: KeysValues | None = None,
+    ):
+        """`end_id` ends a text; `max_length` is the longest, prompt included; `banned` ids are never generated.
+
+        `before`: each layer's keys and values (1, H, V, D/H) that stand before every text.
+        """
         self._end_id, self._max_length, self._banned = end_id, max_length, banned
-        self._model, self._way = _fastest(model)
+        self._before = [(keys.detach(), values.detach()) for keys, values in before or []]
+        self._model, self._way = _fastest(model, self._before)
 
     def generate(
         self, prompts: Sequence[Ids], options: GenerationOptions, *, on_token: OnToken | None = None
@@ -146,7 +159,7 @@ class Generator:
         return search(rows, rules, lengths, limits, options, self._end_id)
 
     def _open(self, prompts: list[Ids], copies: int, options: GenerationOptions) -> tuple[Rows, Rules]:
-        rows = _rows(self._model, prompts, copies, self._way)
+        rows = _rows(self._model, prompts, copies, self._way, self._before)
         rules = Rules(
             [prompt for prompt in prompts for _ in range(copies)],
             options,
@@ -201,14 +214,14 @@ def _close_up(over: list[bool]) -> list[int]:
     return [next(movers) if over[row] else row for row in range(count)]
 
 
-def _rows(model: PreTrainedModel, prompts: list[Ids], copies: int, way: Way) -> Rows:
+def _rows(model: PreTrainedModel, prompts: list[Ids], copies: int, way: Way, before: KeysValues) -> Rows:
     if way is Way.LONE:
         (prompt,) = prompts
-        return LoneRows(model, prompt, copies)
-    return JointRows(model, prompts, copies, direct=way is Way.DIRECT)
+        return LoneRows(model, prompt, copies, before)
+    return JointRows(model, prompts, copies, before, direct=way is Way.DIRECT)
 
 
-def _fastest(model: PreTrainedModel) -> tuple[PreTrainedModel, Way]:
+def _fastest(model: PreTrainedModel, before: KeysValues) -> tuple[PreTrainedModel, Way]:
     """The model as it decodes fastest, and how.
 
     Found by asking: whatever does not give the logits of the model itself, one text at a time, is not used.
@@ -220,18 +233,18 @@ def _fastest(model: PreTrainedModel) -> tuple[PreTrainedModel, Way]:
     direct = (Way.DIRECT,) if whole and gpt2_step.applies(plain) else ()
     ways = (*direct, Way.JOINT, Way.LONE) if whole else (Way.LONE,)
     with torch.inference_mode():
-        expected = torch.cat([_second(LoneRows(plain, prompt, 1)) for prompt in prompts])
+        expected = torch.cat([_second(LoneRows(plain, prompt, 1, before)) for prompt in prompts])
         for candidate in (packed(model), plain):
             for way in ways if candidate is not None else ():
-                if candidate is not None and _agrees(candidate, way, prompts, expected):
+                if candidate is not None and _agrees(candidate, way, prompts, before, expected):
                     return candidate, way
     return plain, Way.LONE
 
 
-def _agrees(model: PreTrainedModel, way: Way, prompts: list[Ids], expected: Tensor) -> bool:
+def _agrees(model: PreTrainedModel, way: Way, prompts: list[Ids], before: KeysValues, expected: Tensor) -> bool:
     together = [[prompt] for prompt in prompts] if way is Way.LONE else [prompts]
     try:
-        found = torch.cat([_second(_rows(model, some, 1, way)) for some in together])
+        found = torch.cat([_second(_rows(model, some, 1, way, before)) for some in together])
     except Exception:  # whatever an architecture says that takes no such mask, positions or cache
         return False
     scale = 1e-3 * float(expected.abs().max())

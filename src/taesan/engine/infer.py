@@ -101,6 +101,27 @@ def _batch(items: list[Item], length: int, rows: int, pad_id: int) -> Arrays:
     return batch
 
 
+class Asked(Protocol):
+    """Whatever answers for a task, by a head or in text."""
+
+    task: Task
+    tokenizer: Tokenizer
+    learnt: Learnt
+    options: EncodeOptions
+    cut: int  # how many examples were longer than the model
+    generation: GenerationOptions | None  # with it, a task for which texts are generated has them
+
+    def predict(self, examples: Iterable[Example], *, advance: Advance | None = None) -> Iterator[Prediction]:
+        """One prediction an example, in order."""
+        ...
+
+    def write(
+        self, examples: Sequence[Example], options: GenerationOptions, *, on_token: OnToken | None = None
+    ) -> list[list[Generated]]:
+        """Each example's texts, where the task is to write."""
+        ...
+
+
 class Predictor:
     """A task on a session: examples in, predictions out, in order, in memory that does not grow."""
 
@@ -122,6 +143,13 @@ class Predictor:
             yield from self.task.decode(
                 chunk, encoded, [list(islice(outputs, len(one.items))) for one in encoded], self.learnt
             )
+
+    def write(
+        self, examples: Sequence[Example], options: GenerationOptions, *, on_token: OnToken | None = None
+    ) -> list[list[Generated]]:
+        encoded = self.task.encode(examples, self.tokenizer, self.learnt, self.options)
+        prompts = [one.prompt for one in encoded if one.prompt is not None]
+        return self.session.generate(prompts, options, self.writing(), on_token=on_token)
 
     def writing(self) -> Writing:
         """The separator ends a text, and no other control token comes in it."""

@@ -1,12 +1,13 @@
 """A model for reading only: its linear layers laid out as oneDNN multiplies them fastest by a few rows."""
 
-import copy
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
+
+from taesan.models.shared import shared_copy
 
 PACKED_BYTES = 1 << 30  # the layers' weights are held a second time; larger models stay as they are
 _ROWS = 16  # what the layout is made for; of 4 and more, the bits do not depend on how many rows come
@@ -27,8 +28,7 @@ class _Packed(nn.Module):
 
 def frozen(model: PreTrainedModel) -> PreTrainedModel:
     """The model without dropout, sharing its tensors; whatever mode `model` itself is in."""
-    tensors = [*model.parameters(), *model.buffers()]
-    return copy.deepcopy(model, {id(tensor): tensor for tensor in tensors}).eval()
+    return shared_copy(model).eval()
 
 
 def packed(model: PreTrainedModel) -> PreTrainedModel | None:

@@ -10,6 +10,8 @@ from transformers import DynamicCache, PreTrainedModel
 from transformers.cache_utils import Cache, DynamicLayer
 
 from taesan.engine import gpt2_step
+from taesan.methods.base import KeysValues
+from taesan.methods.prefix import cache_of
 from taesan.text.tokenizer import Ids
 
 # A product of fewer rows than this runs through another kernel, with other bits (measured: 1, 2 and 3 rows differ).
@@ -35,9 +37,9 @@ class Rows(Protocol):
 class LoneRows:
     """Texts of one prompt, all of one length: nothing is padded, which every architecture can do."""
 
-    def __init__(self, model: PreTrainedModel, prompt: Ids, copies: int):
-        self._model, self._length = model, len(prompt)
-        self._cache, logits = _read(model, [prompt])
+    def __init__(self, model: PreTrainedModel, prompt: Ids, copies: int, before: KeysValues):
+        self._model, self._length = model, _size(before) + len(prompt)
+        self._cache, logits = _read(model, [prompt], before)
         self.keep(torch.zeros(copies, dtype=torch.long, device=model.device))
         self.logits = logits[:1].repeat_interleave(copies, dim=0)
 
@@ -58,7 +60,9 @@ class JointRows:
     So a text's own are at the same places, and its sums in the same order, whoever its neighbours are.
     """
 
-    def __init__(self, model: PreTrainedModel, prompts: list[Ids], copies: int, *, direct: bool = False):
+    def __init__(
+        self, model: PreTrainedModel, prompts: list[Ids], copies: int, before: KeysValues, *, direct: bool = False
+    ):
         """`direct`: past the model's forward, where `gpt2_step` knows the model."""
         self._model, self._direct = model, direct
         self._live = len(prompts) * copies
@@ -67,11 +71,11 @@ class JointRows:
         self._lengths = torch.zeros(size, dtype=torch.long, device=device)  # 0: an empty row, there to make up 4
         layers: list[_Layer] = []
         logits: list[Tensor] = [torch.empty(0)] * self._live
-        width = _blocks(max(map(len, prompts)))
+        width = _blocks(_size(before) + max(map(len, prompts)))
         for group in _of_one_length(prompts):
-            cache, following = _read(model, [prompts[number] for number in group])
+            cache, following = _read(model, [prompts[number] for number in group], before)
             rows = torch.tensor([number * copies + copy for number in group for copy in range(copies)], device=device)
-            self._lengths[rows] = len(prompts[group[0]])
+            self._lengths[rows] = _size(before) + len(prompts[group[0]])
             layers = layers or [_Layer(one, size, width) for one in cache.layers]
             for layer, read in zip(layers, cache.layers, strict=True):
                 layer.fill(rows, read, len(group), copies)
@@ -184,18 +188,26 @@ def _of_one_length(prompts: list[Ids]) -> list[list[int]]:
     return groups
 
 
-def _read(model: PreTrainedModel, prompts: list[Ids]) -> tuple[Any, Tensor]:
-    """The cache of prompts of one length, and what follows each (B, V); B is more where they are very short."""
+def _size(before: KeysValues) -> int:
+    return before[0][0].shape[2] if before else 0
+
+
+def _read(model: PreTrainedModel, prompts: list[Ids], before: KeysValues) -> tuple[Any, Tensor]:
+    """The cache of prompts of one length, and what follows each (B, V); B is more where they are very short.
+
+    What stands `before` every text is in the cache too.
+    """
     length = len(prompts[0])
     ids = np.stack(prompts).astype(np.int64)
     if ids.size < LEAST_ROWS:
         ids = np.tile(ids, (-(-LEAST_ROWS // ids.size), 1))
     tensor = torch.from_numpy(ids).to(model.device)
-    cache: Any = DynamicCache(config=model.config)
+    cache: Any = cache_of(before, len(tensor)) if before else DynamicCache(config=model.config)
+    attended = torch.ones(len(tensor), _size(before) + length, dtype=torch.long, device=model.device)
     last = {"logits_to_keep": min(LEAST_ROWS, length)} if _keeps_logits(model) else {}
     network: Any = model
     output = network(
-        input_ids=tensor, attention_mask=torch.ones_like(tensor), past_key_values=cache, use_cache=True, **last
+        input_ids=tensor, attention_mask=attended, past_key_values=cache, use_cache=True, **last
     )
     return cache, output.logits[:, -1].float()
 

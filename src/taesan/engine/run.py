@@ -59,9 +59,13 @@ class Run:
         finally:
             self._stack.close()
 
-    def finish(self, files: Mapping[str, store.Content], manifest: Mapping[str, Any]) -> None:
-        """Puts the finished model in the folder's place; the run's own record comes along, its checkpoints go."""
-        kept = {name: (self.path / name).read_bytes() for name in (store.RUN_FILE, "log.jsonl")}
+    def finish(
+        self, files: Mapping[str, store.Content], manifest: Mapping[str, Any], *, log: Path | None = None
+    ) -> None:
+        """Puts the finished model in the folder's place; the run's own record and its log come along, the rest goes."""
+        kept = {store.RUN_FILE: (self.path / store.RUN_FILE).read_bytes()}
+        if log is not None:
+            kept["log.jsonl"] = log.read_bytes()
         store.save_folder(self.path, {**files, **kept}, manifest)
 
     def _begin(self) -> None:

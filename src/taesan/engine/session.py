@@ -19,17 +19,17 @@ class TorchSession:
     """Asks an adapted model for its answers. Dropout is off within, and as it was after."""
 
     def __init__(self, model: Adapted, device: torch.device | str = "cpu", autocast: torch.dtype | None = None):
-        self._model, self._device, self._autocast = model, torch.device(device), autocast
+        self.model, self._device, self._autocast = model, torch.device(device), autocast
         self._generator: Generator | None = None
 
     def run(self, batch: Arrays) -> Logits:
         tensors = {name: torch.from_numpy(array).to(self._device) for name, array in batch.items()}
-        training = self._model.training
-        self._model.eval()
+        training = self.model.training
+        self.model.eval()
         mixed = torch.autocast(self._device.type, self._autocast) if self._autocast else contextlib.nullcontext()
         with torch.inference_mode(), mixed:
-            answers = self._model.answer(tensors)
-        self._model.train(training)
+            answers = self.model.answer(tensors)
+        self.model.train(training)
         return answers.float().cpu().numpy().astype(np.float32, copy=False)
 
     def generate(
@@ -37,8 +37,12 @@ class TorchSession:
     ) -> list[list[Generated]]:
         """With the weights as they were at the first call."""
         if self._generator is None:
-            with self._model.whole() as model:
+            with self.model.whole() as model:
                 self._generator = Generator(
-                    model, end_id=writing.end_id, max_length=writing.max_length, banned=writing.banned
+                    model,
+                    end_id=writing.end_id,
+                    max_length=writing.max_length,
+                    banned=writing.banned,
+                    before=self.model.before(),
                 )
         return self._generator.generate(prompts, options, on_token=on_token)

@@ -27,7 +27,10 @@ IGNORED = -100
 
 @dataclass(frozen=True, kw_only=True)
 class Validation:
-    """How a run is judged: `scores()` now and then, the higher `scores()[metric]` the better (lower: `sign` -1)."""
+    """How a run is judged: `scores()` now and then, the higher `scores()[metric]` the better (lower: `sign` -1).
+
+    A run whose best is not above `floor` (times `sign`) at a validation from `floor_step` on is given up.
+    """
 
     scores: Callable[[], dict[str, float]]
     metric: str
@@ -35,6 +38,8 @@ class Validation:
     sign: int = 1
     patience: int = 0
     keep_best: bool = True
+    floor: float | None = None
+    floor_step: int = 0
 
 
 @dataclass(frozen=True)
@@ -203,7 +208,9 @@ def _judge(state: State, validation: Validation, score: float) -> bool:
     if better:
         state.best_score, state.best_step = score, state.step
     state.validations_without_gain = 0 if gain else state.validations_without_gain + 1
-    state.stopped_early = 0 < validation.patience <= state.validations_without_gain
+    impatient = 0 < validation.patience <= state.validations_without_gain
+    low = validation.floor is not None and (state.best_score is None or state.best_score <= validation.floor)
+    state.stopped_early = impatient or low and state.step >= validation.floor_step
     return better
 
 

@@ -1,11 +1,29 @@
 """The methods, by name, and what goes with what."""
 
+from taesan.config import FitConfig
 from taesan.errors import UsageError, escape
 from taesan.methods.base import Method
 from taesan.methods.finetune import Finetune
+from taesan.methods.in_context import InContext
+from taesan.methods.lora import Lora
+from taesan.methods.prefix import Prefix
+from taesan.methods.prompt import Prompt
 from taesan.tasks.base import Task
 
-METHODS: dict[str, Method] = {method.name: method for method in (Finetune(),)}
+METHODS: dict[str, Method] = {method.name: method for method in (Finetune(), Lora(), Prefix(), Prompt(), InContext())}
+# Settings that some methods alone look at.
+_SETTINGS = {
+    "rank": ("lora",),
+    "alpha": ("lora",),
+    "virtual_tokens": ("prefix", "prompt"),
+    "initialization": ("prefix", "prompt"),
+    "initial_text": ("prefix", "prompt"),
+    "reparametrization": ("prefix", "prompt"),
+    "template": ("prompt", "in-context"),
+    "language": ("prompt", "in-context"),
+    **dict.fromkeys(("shots", "shot_choice", "long_shots", "scoring", "calibration"), ("in-context",)),
+    **dict.fromkeys(("learning_rate", "epochs"), ("finetune", "lora", "prefix", "prompt")),
+}
 
 
 def refuse_combination(task: Task, method: Method, backbone: str, kind: str) -> None:
@@ -18,3 +36,15 @@ def refuse_combination(task: Task, method: Method, backbone: str, kind: str) -> 
             f"{task.name} by {method.name} needs a causal backbone, and {escape(backbone)} is {kind}: it fills in "
             "blanks, and does not go on with a text. Type --backbone taesan:gpt-mini."
         )
+
+
+def refuse_settings(method: Method, config: FitConfig, *, from_scratch: bool) -> None:
+    """A setting that would change nothing is a mistake, not a wish. Raises: UsageError."""
+    if from_scratch and method.name != "finetune":
+        raise UsageError(f"{method.name} leaves the backbone as it is: of random weights there is nothing to be had")
+    for name, methods in _SETTINGS.items():
+        if method.name not in methods and getattr(config, name) != getattr(FitConfig(), name):
+            raise UsageError(
+                f"{name} is {escape(getattr(config, name))}, which {method.name} does not use; it is for "
+                f"--method {' or '.join(methods)}"
+            )

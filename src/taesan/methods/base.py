@@ -1,14 +1,20 @@
 """What a method is: how a backbone is adapted. It never knows which task it serves."""
 
 import contextlib
-from collections.abc import Iterator
-from typing import Literal, Protocol, cast
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol, cast, runtime_checkable
 
 import torch
+from numpy.typing import NDArray
 from torch import nn
 from transformers import PreTrainedModel
 
+from taesan.config import FitConfig
 from taesan.models.heads import Batch, Head
+
+KeysValues = list[tuple[torch.Tensor, torch.Tensor]]
+Arrays = Mapping[str, NDArray[Any]]
 
 
 class Encoder(Protocol):
@@ -20,17 +26,87 @@ class Encoder(Protocol):
     def __call__(self, batch: Batch) -> torch.Tensor: ...
 
 
+@dataclass(frozen=True)
+class Additions:
+    """What is added to a backbone: sizes, and the tokens whose embeddings virtual tokens begin as."""
+
+    virtual_tokens: int = 16
+    initial_ids: tuple[int, ...] = ()  # as many as there are virtual tokens; none: they are about to be loaded
+    reparametrization: bool = False
+    rank: int = 4
+    alpha: float = 16.0
+    seed: int = 42
+
+    @classmethod
+    def of(cls, config: FitConfig, initial_ids: tuple[int, ...] = ()) -> "Additions":
+        own = {name: getattr(config, name) for name in ("virtual_tokens", "reparametrization", "rank", "alpha", "seed")}
+        return cls(initial_ids=initial_ids, **own)
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One way to begin: the tokens that virtual tokens start from (none: as the settings say), and the rate's factor."""
+
+    initialization: str = ""
+    rate: float = 1.0
+
+
 class Method(Protocol):
     """One way to learn a task."""
 
     name: str
-    view: Literal["head", "text"]
+    view: Literal["head", "text"]  # text: where the answer is one of a few labels
     trains: bool
-    room_tokens: int  # taken from the usable length before a text is encoded
+    attempts: tuple[Attempt, ...]  # what is tried, in this order, until something is learnt
 
-    def adapt(self, backbone: PreTrainedModel) -> nn.Module:
+    def room_tokens(self, additions: Additions) -> int:
+        """Tokens that it takes from the usable length before a text is encoded."""
+        ...
+
+    def adapt(self, backbone: PreTrainedModel, additions: Additions) -> nn.Module:
         """The backbone as an `Encoder`; what `requires_grad` in it is what this method trains."""
         ...
+
+
+@runtime_checkable
+class Adapter(Protocol):
+    """A method that leaves the backbone as it is and adds a few weights, in PEFT's file format."""
+
+    def peft_config(self, encoder: nn.Module, additions: Additions) -> dict[str, Any]:
+        """What `adapter_config.json` says beyond the task."""
+        ...
+
+    def arrays(self, encoder: nn.Module, prefix: str) -> dict[str, NDArray[Any]]:
+        """The added weights under PEFT's names, in a model whose backbone is called `prefix`."""
+        ...
+
+    def load(self, encoder: nn.Module, prefix: str, arrays: Arrays) -> None:
+        """Raises: KeyError, ValueError where they are not this adapter's."""
+        ...
+
+
+class Whole(nn.Module):
+    """A backbone as it is."""
+
+    def __init__(self, backbone: PreTrainedModel):
+        super().__init__()
+        self.backbone = backbone
+        # Only BERT's kin tell a second text by its token type; the others have no or one type.
+        self._types = getattr(backbone.config, "type_vocab_size", 0) > 1
+
+    def forward(self, batch: Batch) -> torch.Tensor:
+        if "position_ids" in batch:  # several texts in a row: without a cache and a mask, positions tell them apart
+            more = {"position_ids": batch["position_ids"], "use_cache": False}
+        else:
+            more = {"attention_mask": batch["attention_mask"], **self.types(batch)}
+        return self.backbone(input_ids=batch["input_ids"], **more).last_hidden_state  # (B, T, D)
+
+    def types(self, batch: Batch) -> Batch:
+        return {"token_type_ids": batch["token_type_ids"]} if self._types else {}
+
+    def before(self) -> KeysValues:
+        """A layer's keys and values (1, H, V, D/H) that stand before every text, where the method has put some."""
+        return []
 
 
 class Adapted(nn.Module):
@@ -56,9 +132,28 @@ class Adapted(nn.Module):
         with self.head.on(cast(PreTrainedModel, self.encoder.get_submodule("backbone"))) as model:
             yield model
 
+    def before(self) -> KeysValues:
+        """What a language model's texts are preceded by."""
+        return cast(Whole, self.encoder).before()
 
-def adapt(method: Method, model: PreTrainedModel) -> Adapted:
-    """`model` of transformers, taken apart into its adapted backbone and its head."""
+
+def adapt(
+    method: Method,
+    model: PreTrainedModel,
+    additions: Additions | None = None,
+    *,
+    choices: tuple[tuple[int, ...], ...] = (),
+    mask_id: int | None = None,
+) -> Adapted:
+    """`model` of transformers, taken apart into its adapted backbone and its head.
+
+    With `choices` (token ids of each label's words) the model is a language model that is asked which of them comes at
+    the mask, or, without `mask_id`, next.
+    """
     backbone = cast(PreTrainedModel, model.base_model)
-    head = Head(model)  # first: what is the head's is no longer the backbone's when a method freezes that
-    return Adapted(method.adapt(backbone), head)
+    # First: what is the head's is no longer the backbone's when a method freezes that.
+    head = Head(model, choices=choices, mask_id=mask_id)
+    encoder = method.adapt(backbone, additions or Additions())
+    if isinstance(method, Adapter) and head.pretrained:
+        head.requires_grad_(False)
+    return Adapted(encoder, head)

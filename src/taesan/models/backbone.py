@@ -20,11 +20,11 @@ from tokenizers import Tokenizer as Backend
 from transformers import AutoConfig, AutoTokenizer, PreTrainedModel
 
 from taesan.errors import InputMissing, StorageError, UsageError, escape
-from taesan.models.locate import locate
+from taesan.models.locate import EMBEDDED_FOLDER, EMBEDDED_PREFIX, locate
 from taesan.text.tokenizer import FILES as TOKENIZER_FILES
 from taesan.text.tokenizer import SPECIAL_NAMES, Tokenizer
 
-HeadKind = Literal["sequence", "token", "span", "language_model"]
+HeadKind = Literal["sequence", "token", "span", "language_model", "choice"]
 HEAD_CLASSES = {
     "sequence": transformers.AutoModelForSequenceClassification,
     "token": transformers.AutoModelForTokenClassification,
@@ -38,7 +38,7 @@ logging.getLogger("accelerate").setLevel(logging.ERROR)
 
 def model_class(head: HeadKind, kind: str) -> Any:
     """The class of transformers that has this head on a backbone that is `masked` or `causal`."""
-    return _LANGUAGE_MODELS[kind] if head == "language_model" else HEAD_CLASSES[head]
+    return _LANGUAGE_MODELS[kind] if head in ("language_model", "choice") else HEAD_CLASSES[head]
 
 
 @dataclass(frozen=True)
@@ -115,6 +115,16 @@ class Backbone:
                     digest.update(block)
         return digest.hexdigest()
 
+    @cached_property
+    def tokenizer_sha256(self) -> str:
+        return hashlib.sha256(self.tokenizer_files[TOKENIZER_FILES[0]]).hexdigest()
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """How a model folder remembers it."""
+        place = "" if self.name.startswith(EMBEDDED_PREFIX) or not Path(self.name).is_dir() else str(self.path.resolve())
+        return {"name": self.name, "path": place, "sha256": self.sha256, "tokenizer_sha256": self.tokenizer_sha256}
+
     def load(
         self, head: HeadKind, *, labels: tuple[str, ...] = (), from_scratch: bool = False, seed: int = 0
     ) -> PreTrainedModel:
@@ -122,12 +132,7 @@ class Backbone:
 
         Raises: StorageError where a tensor of the backbone itself is missing or of another shape.
         """
-        config = self.config.__class__.from_dict(self.config.to_dict())
-        if labels:
-            config.id2label = dict(enumerate(labels))
-            config.label2id = {label: index for index, label in enumerate(labels)}
-        if config.pad_token_id is None:
-            config.pad_token_id = self.tokenizer.pad_id
+        config = labelled_config(self, labels)
         the_class = model_class(head, self.kind)
         torch.manual_seed(seed)
         if from_scratch:
@@ -203,6 +208,51 @@ class Backbone:
             "model_input_names": wrapped.model_input_names,
         }
         return {TOKENIZER_FILES[0]: backend.to_str().encode(), TOKENIZER_FILES[1]: json.dumps(config).encode()}
+
+
+def labelled_config(backbone: Backbone, labels: tuple[str, ...]) -> Any:
+    """The backbone's config with the labels of a head."""
+    config = backbone.config.__class__.from_dict(backbone.config.to_dict())
+    if labels:
+        config.id2label = dict(enumerate(labels))
+        config.label2id = {label: index for index, label in enumerate(labels)}
+    if config.pad_token_id is None:
+        config.pad_token_id = backbone.tokenizer.pad_id
+    return config
+
+
+def seek(record: Mapping[str, Any], *, name: str | None = None) -> Backbone:
+    """The backbone that a model folder names: the one that `name` says, else where it was, else an embedded one.
+
+    Raises: StorageError where it has other weights or another tokenizer; InputMissing where there is none.
+    """
+    if name is not None:
+        found = find(name)
+        if not _is(found, record):
+            raise StorageError(
+                f"{escape(name)} is not the backbone that the model was made on, {escape(record['name'])}: its weights "
+                f"or its tokenizer differ (SHA-256 {found.sha256[:16]}…, expected {record['sha256'][:16]}…)"
+            )
+        return found
+    embedded = sorted(f"{EMBEDDED_PREFIX}{path.name}" for path in EMBEDDED_FOLDER.glob("*") if path.is_dir())
+    other = ""
+    for place in dict.fromkeys((record["name"], record.get("path") or record["name"], *embedded)):
+        try:
+            found = find(place)
+            if _is(found, record):
+                return found
+            other = other or place
+        except (InputMissing, StorageError, UsageError):
+            continue
+    there = f"; what is at {escape(other)} has other weights or another tokenizer" if other else ""
+    raise InputMissing(
+        f"the backbone {escape(record['name'])} (SHA-256 {record['sha256'][:16]}…), which the model adds to, is not to "
+        f"be found{there}. Name it: --backbone FOLDER"
+    )
+
+
+def _is(backbone: Backbone, record: Mapping[str, Any]) -> bool:
+    return backbone.sha256 == record["sha256"] and record.get("tokenizer_sha256") in (None, backbone.tokenizer_sha256)
 
 
 def find(name: str) -> Backbone:

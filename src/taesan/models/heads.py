@@ -23,10 +23,16 @@ class Head(nn.Module):
     projection are those of any `AutoModelFor…` that transformers has, and what is saved opens there with equal logits.
     """
 
-    def __init__(self, model: PreTrainedModel):
+    def __init__(
+        self, model: PreTrainedModel, *, choices: tuple[tuple[int, ...], ...] = (), mask_id: int | None = None
+    ):
+        """`choices` of a language model: the ids of the words that stand for each label, asked for at `mask_id`."""
         super().__init__()
         self.prefix: str = model.base_model_prefix
-        self.language_model = bool(_LANGUAGE_MODEL.search(type(model).__name__))
+        self.pretrained = bool(_LANGUAGE_MODEL.search(type(model).__name__))  # what comes with its weights
+        self.language_model = self.pretrained and not choices
+        self._choices = [torch.tensor(ids) for ids in choices]
+        self._mask_id = mask_id
         backbone = model.base_model
         if backbone is model:
             raise TypeError(f"{type(model).__name__} has no backbone apart from its head")
@@ -53,6 +59,21 @@ class Head(nn.Module):
 
     def logits(self, hidden: torch.Tensor, batch: Batch) -> torch.Tensor:
         """Hidden states (B, T, D) to what the head says: (B, C), (B, T, C) or (B, T, 2)."""
+        if self._choices:
+            return self._chosen(hidden, batch)
+        return self._logits(hidden, batch)
+
+    def _chosen(self, hidden: torch.Tensor, batch: Batch) -> torch.Tensor:
+        """The mean log-probability of each choice's tokens where the answer belongs. (B, C)"""
+        if self._mask_id is None:
+            places = batch["attention_mask"].sum(dim=1, keepdim=True) - 1
+        else:
+            places = (batch["input_ids"] == self._mask_id).int().argmax(dim=1, keepdim=True)
+        asked = hidden.gather(1, places[..., None].expand(-1, -1, hidden.shape[2]))  # (B, 1, D)
+        likely = self._logits(asked, {"input_ids": places})[:, 0].float().log_softmax(dim=-1)  # (B, V)
+        return torch.stack([likely[:, ids.to(likely.device)].mean(dim=1) for ids in self._choices], dim=1)
+
+    def _logits(self, hidden: torch.Tensor, batch: Batch) -> torch.Tensor:
         self._given.hidden = hidden
         try:
             out: Any = self.model(input_ids=batch["input_ids"], attention_mask=batch.get("attention_mask"))

@@ -1,7 +1,7 @@
 """What a task is: a schema, an encoding, a decoding, metrics. Pure NumPy: a task never knows which method ran.
 
 Two ways lead to one `Prediction`. The head view: `encode`, a head's logits for every item, `decode`. The text view:
-`prompt` and choices, log-probabilities of the choices, `parse`.
+`ask`, log-probabilities of what may answer, `parse`.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from taesan.data import Field, Report, Row
 from taesan.text.tokenizer import Ids, Tokenizer
 
-HeadKind = Literal["sequence", "token", "span", "language_model"]
+HeadKind = Literal["sequence", "token", "span", "language_model", "choice"]
 IGNORED = -100
 Logits = NDArray[np.float32]
 
@@ -111,11 +111,31 @@ class Evaluation:
 
 
 @dataclass(frozen=True, slots=True)
-class Template:
-    """How a row becomes a prompt: `{field}` where a field's text goes, and the words that stand for the labels."""
+class Ask:
+    """One question to a language model about an example: what fills the template, and what may answer.
 
-    text: str
-    label_words: Mapping[str, str]
+    That is one of `choices`, or any part of `text` besides, which fills the slot of the same name.
+    """
+
+    slots: Mapping[str, str]
+    choices: tuple[str, ...] = ()
+    parts_of: str = ""  # the slot whose text's parts may be the answer
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a language model says to an `Ask`: log-probabilities (nats) of its choices (C,), with their tokens (C,).
+
+    Of a text's parts, half-open offsets in code points (S, 2), and their log-probabilities (S,). `text` is what it
+    wrote, where it was to write.
+    """
+
+    choices: NDArray[np.float64]
+    tokens: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    spans: NDArray[np.int64] = field(default_factory=lambda: np.zeros((0, 2), np.int64))
+    span_scores: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
+    text: str | None = None
+    text_log_probability: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,19 +155,25 @@ class TakesAnswers(Protocol):
         ...
 
 
-class Chooses(Protocol):
-    """The text view of a task whose answer is one of a few labels."""
+class Asks(Protocol):
+    """The text view of a task."""
 
-    def prompt(self, example: Example, template: Template, label: str) -> tuple[str, str]:
-        """The text view's prompt, and the choice that stands for `label`."""
+    slots: tuple[str, ...]  # what a template of it has, besides the answer
+
+    def ask(self, example: Example, words: Mapping[str, str], nothing: str) -> list[Ask]:
+        """What to ask about an example, `words` standing for the labels, and `nothing` for no answer."""
         ...
 
-    def parse(self, scores: NDArray[np.floating[Any]], labels: tuple[str, ...]) -> Prediction:
-        """Log-probabilities of the choices, (choices,), to the answer."""
+    def told(self, example: Example, words: Mapping[str, str], nothing: str, between: str) -> list[str]:
+        """The right answers to these questions, as an example for others shows them."""
+        ...
+
+    def parse(self, example: Example, found: Sequence[Found], learnt: Learnt) -> Prediction:
+        """What was found for each question, to the answer."""
         ...
 
 
-class Task(Protocol):
+class Task(Asks, Protocol):
     """The questions that every task answers; one file and one line in a dict a task."""
 
     name: str
@@ -206,6 +232,10 @@ class Task(Protocol):
         learnt: Learnt,
     ) -> list[Prediction]:
         """`outputs`: for each example, the head's output for each of its items."""
+        ...
+
+    def constant(self, examples: Sequence[Example]) -> float | None:
+        """`metric` of the best answer that is the same to all of them; None where there is none worth comparing with."""
         ...
 
     def scores(

@@ -1,7 +1,7 @@
 """One label a row, from one text (`classification`) or two (`pair`)."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -11,16 +11,17 @@ from numpy.typing import NDArray
 from taesan.data import Field, Report, Row, check_classes, check_overlap, stratified_split
 from taesan.tasks.base import (
     IGNORED,
+    Ask,
     Encoded,
     EncodeOptions,
     Evaluation,
     Example,
+    Found,
     HeadKind,
     Item,
     Learnt,
     Logits,
     Prediction,
-    Template,
 )
 from taesan.tasks.class_metrics import class_scores, evaluate_classes
 from taesan.text.tokenizer import Ids, Tokenizer
@@ -53,11 +54,11 @@ class Classification:
 
     def __init__(self, name: str, usage: str, fields: tuple[Field, ...]):
         self.name, self.usage, self.fields = name, usage, fields
-        self._texts = tuple(field.name for field in fields if field.kind == "text")
+        self.slots = tuple(field.name for field in fields if field.kind == "text")
 
     def example(self, row: Row) -> Example:
         values = row.values
-        return Example(tuple(values[name] for name in self._texts), values.get("label"), row.line)
+        return Example(tuple(values[name] for name in self.slots), values.get("label"), row.line)
 
     def labels(self, examples: Iterable[Example]) -> tuple[str, ...]:
         """Sorted, whole numbers by value, so that the order does not hang on the order of the rows."""
@@ -90,7 +91,7 @@ class Classification:
     def encode(
         self, examples: Sequence[Example], tokenizer: Tokenizer, learnt: Learnt, options: EncodeOptions
     ) -> list[Encoded]:
-        columns = [tokenizer.ids([example.texts[i] for example in examples]) for i in range(len(self._texts))]
+        columns = [tokenizer.ids([example.texts[i] for example in examples]) for i in range(len(self.slots))]
         number = {label: index for index, label in enumerate(learnt.labels)}
         encoded: list[Encoded] = []
         for example, *texts in zip(examples, *columns, strict=True):
@@ -113,6 +114,11 @@ class Classification:
         means = [np.mean([_softmax(logits) for logits in windows], axis=0) for windows in outputs]
         return [_prediction(mean, learnt.labels) for mean in means]
 
+    def constant(self, examples: Sequence[Example]) -> float | None:
+        """Always the commonest label."""
+        counts = Counter(example.label for example in examples)
+        return max(counts.values()) / len(examples) if examples else None
+
     def scores(
         self, examples: Sequence[Example], predictions: Sequence[Prediction], learnt: Learnt
     ) -> dict[str, float]:
@@ -123,18 +129,14 @@ class Classification:
     ) -> Evaluation:
         return evaluate_classes(*_outcomes(examples, predictions, learnt.labels), labels=learnt.labels, seed=seed)
 
-    def prompt(self, example: Example, template: Template, label: str) -> tuple[str, str]:
-        text = template.text
-        # Split at the slots first: a text that contains "{hypothesis}" stays as it is.
-        parts = [text]
-        for name in self._texts:
-            parts = [piece for part in parts for piece in _interleave(part.split(f"{{{name}}}"), name)]
-        values = dict(zip(self._texts, example.texts, strict=True))
-        filled = "".join(values[part[1:]] if part[:1] == _SLOT else part for part in parts)
-        return filled, template.label_words[label]
+    def ask(self, example: Example, words: Mapping[str, str], nothing: str) -> list[Ask]:
+        return [Ask(dict(zip(self.slots, example.texts, strict=True)), tuple(words.values()))]
 
-    def parse(self, scores: Floats, labels: tuple[str, ...]) -> ClassPrediction:
-        return _prediction(_softmax(scores), labels)
+    def told(self, example: Example, words: Mapping[str, str], nothing: str, between: str) -> list[str]:
+        return [words[cast(str, example.label)]]
+
+    def parse(self, example: Example, found: Sequence[Found], learnt: Learnt) -> ClassPrediction:
+        return _prediction(_softmax(found[0].choices), learnt.labels)
 
 
 CLASSIFICATION = Classification(
@@ -145,16 +147,6 @@ CLASSIFICATION = Classification(
         Field("label", ("labels", "class", "category", "target"), kind="label"),
     ),
 )
-
-_SLOT = "\0"  # never in a template: it is refused when one is loaded
-
-
-def _interleave(parts: list[str], name: str) -> list[str]:
-    out = [parts[0]]
-    for part in parts[1:]:
-        out += [_SLOT + name, part]
-    return out
-
 
 def _fit(texts: list[Ids], tokenizer: Tokenizer, options: EncodeOptions) -> list[list[Ids]]:
     """The texts as they fit the model: one piece, or several windows over the longest text."""

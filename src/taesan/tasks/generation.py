@@ -1,7 +1,7 @@
 """Text generation: how a text goes on, or what answers a prompt. A causal language model learns it."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -11,10 +11,12 @@ from taesan.data import Field, Report, Row, check_overlap, stratified_split
 from taesan.errors import DataError, Problem
 from taesan.tasks.base import (
     IGNORED,
+    Ask,
     Encoded,
     EncodeOptions,
     Evaluation,
     Example,
+    Found,
     HeadKind,
     Item,
     Learnt,
@@ -64,6 +66,7 @@ class Generation:
     metric = "perplexity"
     sign = -1
     windowed = True
+    slots = ("prompt",)
     fields = (Field("prompt", optional=True), Field("completion", ("text",), kind="target"))
 
     def example(self, row: Row) -> Example:
@@ -154,6 +157,9 @@ class Generation:
             )
         return predictions
 
+    def constant(self, examples: Sequence[Example]) -> float | None:
+        return None
+
     def scores(
         self, examples: Sequence[Example], predictions: Sequence[Prediction], learnt: Learnt
     ) -> dict[str, float]:
@@ -176,6 +182,24 @@ class Generation:
             scores |= evaluate_texts(references, cast("list[str]", texts), seed=seed)
         heading = f"{len(examples):,} rows; 95% intervals by bootstrap over rows"
         return Evaluation(len(examples), scores, {}, "\n".join([heading, "", *score_lines(scores)]))
+
+    def ask(self, example: Example, words: Mapping[str, str], nothing: str) -> list[Ask]:
+        return [Ask({"prompt": example.texts[0]}, example.texts[1:])]
+
+    def told(self, example: Example, words: Mapping[str, str], nothing: str, between: str) -> list[str]:
+        return [example.texts[-1]]
+
+    def parse(self, example: Example, found: Sequence[Found], learnt: Learnt) -> TextPrediction:
+        (one,) = found
+        completion = example.texts[-1] if len(example.texts) > 1 else ""
+        return TextPrediction(
+            example.texts[0],
+            one.text,
+            one.text_log_probability,
+            log_probability=float(one.choices.sum()),
+            tokens=int(one.tokens.sum()),
+            text_bytes=len(completion.encode(errors="surrogatepass")),
+        )
 
 
 GENERATION = Generation()

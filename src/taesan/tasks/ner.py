@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -12,10 +12,12 @@ from numpy.typing import NDArray
 from taesan.data import Field, Report, Row, Span, check_overlap, stratified_split
 from taesan.tasks.base import (
     IGNORED,
+    Ask,
     Encoded,
     EncodeOptions,
     Evaluation,
     Example,
+    Found,
     HeadKind,
     Item,
     Learnt,
@@ -73,6 +75,7 @@ class NamedEntities:
     metric = "entity_f1"
     sign = 1
     windowed = True
+    slots = ("text", "label")
     fields = (Field("text", ("sentence", "document")), Field("entities", kind="entities"))
 
     def example(self, row: Row) -> Example:
@@ -157,6 +160,10 @@ class NamedEntities:
             for example, one, tagging in zip(examples, encoded, taggings, strict=True)
         ]
 
+    def constant(self, examples: Sequence[Example]) -> float | None:
+        """Never an entity."""
+        return 0.0
+
     def scores(
         self, examples: Sequence[Example], predictions: Sequence[Prediction], learnt: Learnt
     ) -> dict[str, float]:
@@ -173,8 +180,58 @@ class NamedEntities:
             seed=seed,
         )
 
+    def ask(self, example: Example, words: Mapping[str, str], nothing: str) -> list[Ask]:
+        """A question for each label: which parts of the sentence it has, or none."""
+        return [Ask({"text": example.texts[0], "label": word}, (nothing,), "text") for word in words.values()]
+
+    def told(self, example: Example, words: Mapping[str, str], nothing: str, between: str) -> list[str]:
+        text = example.texts[0]
+        spans = {label: [s for s in _spans(example) if s.label == label] for label in words}
+        return [between.join(text[s.start : s.end] for s in own) or nothing for own in spans.values()]
+
+    def parse(self, example: Example, found: Sequence[Found], learnt: Learnt) -> EntityPrediction:
+        """A part is an entity where it is likelier than none, and not much less likely than the label's best."""
+        text = example.texts[0]
+        chances = [_part_chances(one) for one in found]
+        listed = sorted(
+            (float(chance), *map(int, span), label)
+            for label, one, (parts, none) in zip(learnt.labels, found, chances, strict=True)
+            for span, chance in zip(one.spans, parts, strict=True)
+            if chance > none and chance >= _OF_THE_BEST * parts.max()
+        )
+        entities: list[tuple[Span, float]] = []
+        for chance, start, end, label in reversed(listed):
+            if all(end <= span.start or span.end <= start for span, _ in entities):
+                entities.append((Span(start, end, label), chance))
+        words = tuple(_asked_words(text, found, [parts for parts, _ in chances], learnt.labels))
+        return EntityPrediction(text, tuple(sorted(entities)), words)
+
 
 NER = NamedEntities()
+_OF_THE_BEST = 0.5
+
+
+def _part_chances(found: Found) -> tuple[NDArray[np.float64], float]:
+    """The probability of every part, and of none: one of them is the answer."""
+    scores = np.concatenate([found.span_scores, found.choices])
+    chances = np.exp(scores - scores.max())
+    chances /= chances.sum()
+    return chances[:-1], float(chances[-1])
+
+
+def _asked_words(
+    text: str, found: Sequence[Found], chances: Sequence[NDArray[np.float64]], labels: tuple[str, ...]
+) -> Iterator[tuple[int, int, dict[str, float]]]:
+    """A word's distribution is that of its first character: of one label alone, or of none."""
+    for word in _WORD.finditer(text):
+        place = word.start()
+        covered = [
+            float(parts[(one.spans[:, 0] <= place) & (place < one.spans[:, 1])].sum()) if len(parts) else 0.0
+            for one, parts in zip(found, chances, strict=True)
+        ]
+        own = np.clip(covered, 0.0, 1 - 1e-9)
+        odds = np.concatenate([[1.0], own / (1 - own)])  # of each label alone, beside none
+        yield place, word.end(), dict(zip(("O", *labels), map(float, odds / odds.sum()), strict=True))
 
 
 def _spans(example: Example) -> tuple[Span, ...]:

@@ -1,7 +1,7 @@
 """Extractive question answering: a part of the context answers the question, or nothing in it does."""
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
@@ -13,10 +13,12 @@ from taesan.errors import DataError, Problem, escape
 from taesan.tasks.answer_metrics import answer_scores, evaluate_answers
 from taesan.tasks.base import (
     IGNORED,
+    Ask,
     Encoded,
     EncodeOptions,
     Evaluation,
     Example,
+    Found,
     HeadKind,
     Item,
     Learnt,
@@ -102,6 +104,7 @@ class QuestionAnswering:
     metric = "f1"
     sign = 1
     windowed = True
+    slots = ("question", "context")
     fields = (
         Field("question", ("query",)),
         Field("context", ("paragraph", "passage")),
@@ -201,6 +204,10 @@ class QuestionAnswering:
         given = (AnswerCandidate(text, 0, len(text), 1.0),) if text.strip() else ()
         return AnswerPrediction(example.id, example.texts[1], given, None, 1.0, ())
 
+    def constant(self, examples: Sequence[Example]) -> float | None:
+        """Never an answer."""
+        return sum(not example.label for example in examples) / max(1, len(examples))
+
     def scores(
         self, examples: Sequence[Example], predictions: Sequence[Prediction], learnt: Learnt
     ) -> dict[str, float]:
@@ -211,8 +218,47 @@ class QuestionAnswering:
     ) -> Evaluation:
         return evaluate_answers([_texts(example) for example in examples], _found(predictions), seed=seed)
 
+    def ask(self, example: Example, words: Mapping[str, str], nothing: str) -> list[Ask]:
+        return [Ask({"question": example.texts[0], "context": example.texts[1]}, (nothing,), "context")]
+
+    def told(self, example: Example, words: Mapping[str, str], nothing: str, between: str) -> list[str]:
+        return [next(iter(_texts(example)), nothing)]
+
+    def parse(self, example: Example, found: Sequence[Found], learnt: Learnt) -> AnswerPrediction:
+        """Every part of the context has a chance, and no answer where training had such questions."""
+        context, (one,) = example.texts[1], found
+        unanswerable = learnt.counts["unanswerable"]
+        scores = np.concatenate([one.span_scores, one.choices if unanswerable else []])
+        if not len(scores):  # a context of control characters alone has no parts
+            return AnswerPrediction(example.id, context, (), None, learnt.counts["threshold"], ())
+        chances = np.exp(scores - scores.max())
+        chances /= chances.sum()
+        parts = chances[: len(one.spans)]
+        best = np.argsort(-parts, kind="stable")[:CANDIDATES]
+        candidates = tuple(
+            AnswerCandidate(context[start:end], start, end, float(parts[place]))
+            for place, (start, end) in zip(best, one.spans[best].tolist(), strict=True)
+        )
+        return AnswerPrediction(
+            example.id,
+            context,
+            candidates,
+            float(chances[-1]) if unanswerable else None,
+            learnt.counts["threshold"],
+            tuple(_asked_words(context, one.spans, parts)),
+        )
+
 
 QA = QuestionAnswering()
+
+
+def _asked_words(
+    context: str, spans: NDArray[np.int64], chances: Floats
+) -> Iterator[tuple[int, int, float, float]]:
+    for word in _WORD.finditer(context):
+        begins = (word.start() <= spans[:, 0]) & (spans[:, 0] < word.end())
+        closes = (word.start() < spans[:, 1]) & (spans[:, 1] <= word.end())
+        yield word.start(), word.end(), float(chances[begins].sum()), float(chances[closes].sum())
 
 
 def _answers(example: Example) -> tuple[Answer, ...]:

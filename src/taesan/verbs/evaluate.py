@@ -19,6 +19,7 @@ def evaluate(
     columns: Mapping[str, str] | None = None,
     format: str | None = None,
     device: str = "cpu",
+    backbone: str | None = None,
     seed: int = 42,
     quiet: bool = True,
 ) -> Evaluation:
@@ -26,7 +27,7 @@ def evaluate(
 
     Raises: DataError, also for a label that the model does not know; InputMissing, StorageError.
     """
-    predictor, manifest = open_predictor(model, device=device)
+    predictor, manifest = open_predictor(model, device=device, backbone=backbone)
     report = Report()
     source = Source(encoding, columns or {}, format)
     examples = list(read_examples(file, predictor.task, source, report, labels=predictor.learnt.labels or None))

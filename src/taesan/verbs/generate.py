@@ -7,7 +7,7 @@ from typing import Any
 
 from taesan.config import GenerationOptions
 from taesan.engine.decoding import Generated
-from taesan.engine.infer import Predictor
+from taesan.engine.infer import Asked
 from taesan.engine.load import open_writer
 from taesan.engine.vocabulary import Candidate
 from taesan.errors import DataError, Problem, UsageError
@@ -52,11 +52,12 @@ class Written:
 
 
 def generate(
-    model: str | Path | Predictor,
+    model: str | Path | Asked,
     prompts: Sequence[str],
     *,
     options: GenerationOptions | None = None,
     device: str = "cpu",
+    backbone: str | None = None,
     on_text: OnText | None = None,
 ) -> list[list[Written]]:
     """For each prompt its texts, `options.sequences` of them.
@@ -68,7 +69,7 @@ def generate(
     room; InputMissing, StorageError.
     """
     options = options or GenerationOptions()
-    predictor = model if isinstance(model, Predictor) else open_writer(model, device=device)
+    predictor = open_writer(model, device=device, backbone=backbone) if isinstance(model, str | Path) else model
     if predictor.task.head != "language_model":
         raise UsageError(f"the model answers {predictor.task.name}, and writes no text: taesan predict DIR …")
     if empty := [number for number, prompt in enumerate(prompts, 1) if not prompt.strip()]:
@@ -76,12 +77,10 @@ def generate(
         raise DataError([found])
     tokenizer = predictor.tokenizer
     examples = [Example((prompt,), line=number) for number, prompt in enumerate(prompts, 1)]
-    encoded = predictor.task.encode(examples, tokenizer, predictor.learnt, predictor.options)
-    ids = [one.prompt for one in encoded if one.prompt is not None]
     if on_text is not None and not predictor.learnt.counts["prompted"]:
         on_text(prompts[0])
     on_token = None if on_text is None else _Pieces(tokenizer, on_text)
-    written = predictor.session.generate(ids, options, predictor.writing(), on_token=on_token)
+    written = predictor.write(examples, options, on_token=on_token)
     if on_token is not None:
         on_token.end()
     answers = bool(predictor.learnt.counts["prompted"])

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from taesan.data import Report
-from taesan.engine.infer import CHUNK_ROWS, Predictor
+from taesan.engine.infer import CHUNK_ROWS, Asked
 from taesan.engine.load import open_predictor
 from taesan.errors import DataError, Problem, escape
 from taesan.progress import Progress
@@ -17,22 +17,29 @@ from taesan.verbs.reading import Source, read_examples
 
 
 def predict(
-    model: str | Path | Predictor, texts: Iterable[str | Sequence[str]], *, device: str = "cpu"
+    model: str | Path | Asked,
+    texts: Iterable[str | Sequence[str]],
+    *,
+    device: str = "cpu",
+    backbone: str | None = None,
 ) -> Iterator[Prediction]:
     """One prediction a text, in order, as they come.
 
     For `pair`, `texts` are (premise, hypothesis); for `qa`, (question, context); for `generation`, prompts.
 
-    `model` is a folder, or an opened one where many calls are to share it. Raises: DataError for a text that is
+    `model` is a folder, or an opened one where many calls are to share it; `backbone` where the one that it adds to is,
+    should that have moved. Raises: DataError for a text that is
     empty or no text; InputMissing, StorageError.
     """
-    predictor = model if isinstance(model, Predictor) else open_predictor(model, device=device)[0]
+    predictor = model
+    if isinstance(model, str | Path):
+        predictor, _ = open_predictor(model, device=device, backbone=backbone)
     wanted = sum(field.kind == "text" for field in predictor.task.fields)
     return predictor.predict(_example(text, number, wanted) for number, text in enumerate(texts, 1))
 
 
 def predict_file(
-    predictor: Predictor,
+    predictor: Asked,
     source: str | Path | BinaryIO,
     *,
     encoding: str = "utf-8",

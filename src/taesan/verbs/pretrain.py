@@ -276,5 +276,5 @@ def _save(run: Run, model: Any, dropouts: dict[str, Any], result: Result, facts:
     if facts["objective"] == "causal":
         ids = {name: getattr(model.config, name) for name in ("bos_token_id", "eos_token_id", "pad_token_id")}
         files["generation_config.json"] = (json.dumps(ids) + "\n").encode()
-    run.finish(files, manifest)
+    run.finish(files, manifest, log=run.path / "log.jsonl")
     shutil.rmtree(run.path / "corpus", ignore_errors=True)

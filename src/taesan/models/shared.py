@@ -1,0 +1,39 @@
+"""One backbone in memory for many models: copies whose modules are their own and whose tensors are the same."""
+
+import copy
+from typing import TypeVar, cast
+
+from torch import nn
+from transformers import PreTrainedModel
+
+from taesan.models.backbone import Backbone, HeadKind, labelled_config, model_class
+
+M = TypeVar("M", bound=nn.Module)
+
+
+def shared_copy(model: M) -> M:
+    """A copy that may be taken apart and given other modules; its tensors are the model's own."""
+    tensors = [*model.parameters(), *model.buffers()]
+    return copy.deepcopy(model, {id(tensor): tensor for tensor in tensors})
+
+
+class SharedBackbone:
+    """A backbone that is read once."""
+
+    def __init__(self, backbone: Backbone):
+        self.backbone = backbone
+        self._model: PreTrainedModel | None = None
+
+    def model(self, head: HeadKind, labels: tuple[str, ...] = ()) -> PreTrainedModel:
+        """A model of transformers on it; a head that the backbone does not bring is new. Raises: StorageError."""
+        if self._model is None:
+            self._model = self.backbone.load("language_model")
+        if head in ("language_model", "choice"):
+            return shared_copy(self._model)
+        kind = model_class(head, self.backbone.kind)
+        model = kind.from_config(labelled_config(self.backbone, labels), trust_remote_code=False)
+        network = cast(PreTrainedModel, shared_copy(self._model.base_model))
+        if getattr(model.base_model, "pooler", None) is not None:  # a language model comes without
+            network.pooler = model.base_model.pooler
+        setattr(model, model.base_model_prefix, network)
+        return model
