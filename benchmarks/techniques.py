@@ -152,9 +152,7 @@ def _samples(arguments: argparse.Namespace, folder: Path) -> dict[Any, Path]:
     if all(path.exists() for path in paths.values()):
         return paths
     task, report = TASKS[arguments.task], Report()
-    rows, dev = (
-        list(read_examples(path, task, Source(), report)) for path in (arguments.train, arguments.dev)
-    )
+    rows, dev = (list(read_examples(path, task, Source(), report)) for path in (arguments.train, arguments.dev))
     report.raise_for_errors()
     labels = [str(row.label) for row in rows]
     chosen = {key: [rows[i] for i in stratified_sample(labels, *key)] for key in keys}
@@ -173,9 +171,7 @@ def _some(rows: list[Example]) -> list[Example]:
 
 def _write(path: Path, task: Task, examples: list[Example]) -> None:
     names = [field.name for field in task.fields]
-    lines = [
-        json.dumps(dict(zip(names, (*row.texts, row.label), strict=True)), ensure_ascii=False) for row in examples
-    ]
+    lines = [json.dumps(dict(zip(names, (*row.texts, row.label), strict=True)), ensure_ascii=False) for row in examples]
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 

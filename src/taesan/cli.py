@@ -293,7 +293,9 @@ def _parser() -> argparse.ArgumentParser:
     verb.add_argument("--backbone", help="taesan:bert-mini (for generation, gpt-mini), a folder or a hub name")
     verb.add_argument("--method", default="finetune", help=f"how to adapt the backbone: {', '.join(METHODS)}")
     verb.add_argument("--labels", metavar="A,B", help="the label set, for in-context without TRAIN")
-    verb.add_argument("--label-words", metavar="A=WORD,…", help="words that stand for labels, for prompt and in-context")
+    verb.add_argument(
+        "--label-words", metavar="A=WORD,…", help="words that stand for labels, for prompt and in-context"
+    )
     verb.add_argument("--template", metavar="FILE", dest="templates", help="templates of your own, in TOML")
     verb.add_argument("--from-scratch", action="store_true", help="the backbone's shape with random weights")
     verb.add_argument("--drop-overlap", action="store_true", help="leave rows out of TRAIN that are in the other files")

@@ -68,20 +68,20 @@ class FitConfig(LoopConfig):
     initial_text: str = option("", "prefix, prompt: the text of initialization=text")
     reparametrization: bool = option(False, "prefix, prompt: learn them through two more layers, which are not stored")
     notice: float = option(
-        0.4, "lora, prefix, prompt: part of the steps after which what has learnt nothing is begun anew; 0: never",
+        0.4,
+        "lora, prefix, prompt: part of the steps after which what has learnt nothing is begun anew; 0: never",
         minimum=0,
     )
     language: str = option("ko", "prompt, in-context: language of the templates that come along")
     template: str = option("", "prompt, in-context: the template of that name; default: chosen, or the first")
     shots: int = option(0, "in-context: labelled rows shown before every question", minimum=0)
-    shot_choice: str = option(
-        "balanced", "in-context: which rows are shown", choices=("balanced", "random", "similar")
-    )
+    shot_choice: str = option("balanced", "in-context: which rows are shown", choices=("balanced", "random", "similar"))
     long_shots: str = option(
         "error", "in-context: shots that do not fit: refuse, or leave the last ones out", choices=("error", "fewer")
     )
     scoring: str = option(
-        "likelihood", "in-context: a choice's log-probability, or that for each character",
+        "likelihood",
+        "in-context: a choice's log-probability, or that for each character",
         choices=("likelihood", "normalized"),
     )
     calibration: str = option(

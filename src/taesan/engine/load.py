@@ -83,9 +83,7 @@ def open_predictor(
     return predictor, manifest
 
 
-def open_adapted(
-    path: str | Path, *, backbone: str | None = None
-) -> tuple[Adapted, SharedBackbone, store.Folder]:
+def open_adapted(path: str | Path, *, backbone: str | None = None) -> tuple[Adapted, SharedBackbone, store.Folder]:
     """The model of an adapter's folder, its backbone, and the folder. Raises: UsageError where it is no adapter."""
     shared: SharedBackbones = {}
     folder = store.open_model(path)

@@ -206,9 +206,7 @@ def _read(model: PreTrainedModel, prompts: list[Ids], before: KeysValues) -> tup
     attended = torch.ones(len(tensor), _size(before) + length, dtype=torch.long, device=model.device)
     last = {"logits_to_keep": min(LEAST_ROWS, length)} if _keeps_logits(model) else {}
     network: Any = model
-    output = network(
-        input_ids=tensor, attention_mask=attended, past_key_values=cache, use_cache=True, **last
-    )
+    output = network(input_ids=tensor, attention_mask=attended, past_key_values=cache, use_cache=True, **last)
     return cache, output.logits[:, -1].float()
 
 

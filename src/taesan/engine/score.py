@@ -25,14 +25,16 @@ from taesan.methods.base import Adapted, KeysValues
 from taesan.methods.prefix import cache_of
 from taesan.tasks.base import Found
 from taesan.tasks.templates import Prompt
-from taesan.text.tokenizer import Ids, Tokenizer
+from taesan.text.tokenizer import Encoding, Ids, Tokenizer
 
 Floats = NDArray[np.float64]
 BRANCH_TOKENS = 512  # of branches in one row
 STARTS = 64  # places of a text where an answer may begin: the likeliest, where there are more
-MASKED_PART_TOKENS = 8  # a part of k tokens takes a pass with k masks
+MASKED_PART_TOKENS = 6  # a part of k tokens takes a pass with k masks
 KEPT_PREFIXES = 32
+BLANK_PROMPTS = 64  # answered at a time
 _INSIDE = re.compile(r"\w\w")
+_SAYS = re.compile(r"\w")  # marks alone are no answer
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,28 @@ class _Branches:
     ends: list[Floats]
 
 
+@dataclass(frozen=True)
+class _Blank:
+    """So many masks in a prompt; `wanted` are the ids whose chances are asked for."""
+
+    number: int
+    prompt: Prompt
+    size: int
+    wanted: Ids
+
+
+@dataclass(frozen=True)
+class _Likely:
+    """Log-probabilities (k, N) of some ids (N,), which are sorted, at k masks."""
+
+    ids: Ids
+    values: NDArray[np.float32]
+
+    def of(self, ids: Ids) -> float:
+        """Of k ids in a row."""
+        return float(self.values[np.arange(len(ids)), np.searchsorted(self.ids, ids)].astype(np.float64).sum())
+
+
 class LocalScorer:
     """A backbone with its own output head. It never changes the model."""
 
@@ -80,8 +104,9 @@ class LocalScorer:
         ]
 
     def generate(self, prompts: Sequence[Prompt], constraints: Sequence[Parts]) -> list[Found]:
-        answer = self._fill_parts if self._masked else self._grow_parts
-        return [answer(prompt, constraint) for prompt, constraint in zip(prompts, constraints, strict=True)]
+        if self._masked:
+            return self._fill_parts(prompts, constraints)
+        return [self._grow_parts(prompt, one) for prompt, one in zip(prompts, constraints, strict=True)]
 
     def write(
         self, prompts: Sequence[Prompt], constraint: Free, *, on_token: OnToken | None = None
@@ -130,6 +155,8 @@ class LocalScorer:
         """Every part that begins where a word does, with the chance that the answer ends after it."""
         shared, own, space = self._read(prompt)
         context = (*shared, *own)
+        if len(context) > 1:
+            self._prefix(context[:-1], begun=shared)
         (encoding,) = self._tokenizer.encode([space[-1:] + constraint.text])
         offsets = np.maximum(encoding.offsets - len(space[-1:]), 0)
         ids, text = encoding.ids.tolist(), constraint.text
@@ -160,7 +187,7 @@ class LocalScorer:
                     seen.add(same)
                     start = int(offsets[place, 0])
                     start += len(text[start : offsets[last, 1]]) - len(text[start : offsets[last, 1]].lstrip())
-                    if start < offsets[last, 1]:
+                    if _SAYS.search(text[start : offsets[last, 1]]):
                         spans.append((start, int(offsets[last, 1])))
                         scores.append(running + float(closing[number][step]))
         told = [float(tokens[len(starts) + n].sum() + closing[len(starts) + n][-1]) for n in range(len(others))]
@@ -206,7 +233,10 @@ class LocalScorer:
         with torch.inference_mode():
             model: Any = self._backbone
             hidden = model(
-                input_ids=given[0], position_ids=given[1], attention_mask=given[2], past_key_values=cache,
+                input_ids=given[0],
+                position_ids=given[1],
+                attention_mask=given[2],
+                past_key_values=cache,
                 use_cache=cache is not None,
             ).last_hidden_state  # (B, L, D)
             likely = self._likely(hidden, given[3])  # (B, M, V)
@@ -218,16 +248,18 @@ class LocalScorer:
         asked = hidden.gather(1, places[..., None].expand(-1, -1, hidden.shape[2]))
         return self._model.head.logits(asked, {"input_ids": places}).float().log_softmax(dim=-1)
 
-    def _prefix(self, shared: tuple[int, ...]) -> KeysValues:
-        """Keys and values of what is shared, computed once."""
+    def _prefix(self, shared: tuple[int, ...], *, begun: tuple[int, ...] = ()) -> KeysValues:
+        """Keys and values of what is shared, computed once; `begun` is a part of it that others share too."""
         if shared not in self._prefixes:
-            while len(self._prefixes) >= KEPT_PREFIXES:
-                self._prefixes.popitem(last=False)
-            cache: Any = DynamicCache(config=self._backbone.config)
-            tensor = torch.tensor([shared], device=self._backbone.device)
+            before = self._prefix(begun) if begun and self._shares and begun != shared else []
+            cache: Any = cache_of(before, 1) if before else DynamicCache(config=self._backbone.config)
+            tensor = torch.tensor([shared[len(begun) if before else 0 :]], device=self._backbone.device)
+            attended = torch.ones(1, len(shared), dtype=torch.long, device=tensor.device)
             model: Any = self._backbone
             with torch.inference_mode():
-                model(input_ids=tensor, attention_mask=torch.ones_like(tensor), past_key_values=cache, use_cache=True)
+                model(input_ids=tensor, attention_mask=attended, past_key_values=cache, use_cache=True)
+            while len(self._prefixes) >= KEPT_PREFIXES:
+                self._prefixes.popitem(last=False)
             self._prefixes[shared] = [(layer.keys, layer.values) for layer in cache.layers]
         self._prefixes.move_to_end(shared)
         return self._prefixes[shared]
@@ -266,57 +298,65 @@ class LocalScorer:
     # Both ways ------------------------------------------------------------------------------------------------------
 
     def _fill(self, prompts: Sequence[Prompt], choices: Sequence[Sequence[str]]) -> list[Found]:
-        """A choice of k tokens is what the model puts into k masks, each by itself (Salazar et al. 2020, all at once)."""
-        rows: list[tuple[int, int]] = []  # prompt, masks
-        asked: list[list[Ids]] = []
-        for number, own in enumerate(choices):
-            asked.append(self._tokenizer.ids(list(own)))
-            rows += [(number, size) for size in sorted({len(ids) for ids in asked[-1]})]
-        likely = self._filled([(prompts[number], size) for number, size in rows])
-        by_size = dict(zip(rows, likely, strict=True))
+        """A choice of k tokens is what the model puts into k masks at once (Salazar et al. 2020, one after another)."""
+        asked = [self._tokenizer.ids(list(own)) for own in choices]
+        rows = [
+            _Blank(number, prompts[number], size, np.concatenate([ids for ids in own if len(ids) == size]))
+            for number, own in enumerate(asked)
+            for size in sorted({len(ids) for ids in own})
+        ]
+        likely = {(row.number, row.size): one for row, one in zip(rows, self._filled(rows), strict=True)}
+        return [
+            Found(
+                np.array([likely[number, len(ids)].of(ids) for ids in own]),
+                np.array([len(ids) for ids in own], dtype=np.int64),
+            )
+            for number, own in enumerate(asked)
+        ]
+
+    def _fill_parts(self, prompts: Sequence[Prompt], constraints: Sequence[Parts]) -> list[Found]:
+        """The same of every part of a text, as a mean over its tokens: else one token would beat any two."""
         found: list[Found] = []
-        for number, own in enumerate(asked):
-            scores = [float(by_size[number, len(ids)][np.arange(len(ids)), ids].sum()) for ids in own]
-            found.append(Found(np.array(scores), np.array([len(ids) for ids in own])))
+        for start in range(0, len(prompts), BLANK_PROMPTS):
+            part = list(
+                zip(prompts[start : start + BLANK_PROMPTS], constraints[start : start + BLANK_PROMPTS], strict=True)
+            )
+            encodings = self._tokenizer.encode([constraint.text for _, constraint in part])
+            others = [self._tokenizer.ids(list(constraint.others)) for _, constraint in part]
+            rows: list[_Blank] = []
+            for number, ((prompt, _), encoding, own) in enumerate(zip(part, encodings, others, strict=True)):
+                sizes = {*range(1, min(MASKED_PART_TOKENS, len(encoding.ids)) + 1), *map(len, own)}
+                wanted = np.concatenate([encoding.ids, *own])
+                rows += [_Blank(number, prompt, size, wanted) for size in sorted(sizes)]
+            likely = {(row.number, row.size): one for row, one in zip(rows, self._filled(rows), strict=True)}
+            for number, ((_, constraint), encoding, own) in enumerate(zip(part, encodings, others, strict=True)):
+                spans, scores = [], []
+                for first, last in _masked_parts(constraint.text, encoding):
+                    ids = encoding.ids[first : last + 1]
+                    spans.append((int(encoding.offsets[first, 0]), int(encoding.offsets[last, 1])))
+                    scores.append(likely[number, len(ids)].of(ids) / len(ids))
+                told = [likely[number, len(ids)].of(ids) / len(ids) for ids in own]
+                found.append(_found(told, [len(ids) for ids in own], spans, scores))
         return found
 
-    def _fill_parts(self, prompt: Prompt, constraint: Parts) -> Found:
-        (encoding,) = self._tokenizer.encode([constraint.text])
-        ids, offsets = encoding.ids, encoding.offsets
-        others = self._tokenizer.ids(list(constraint.others))
-        longest = max([min(MASKED_PART_TOKENS, len(ids)), *(len(one) for one in others)])
-        likely = self._filled([(prompt, size) for size in range(1, longest + 1)])
-        spans: list[tuple[int, int]] = []
-        scores: list[float] = []
-        seen: set[tuple[int, ...]] = set()
-        for place in range(len(ids)):
-            for size in range(1, min(MASKED_PART_TOKENS, len(ids) - place) + 1):
-                some, last = ids[place : place + size], place + size - 1
-                if tuple(some) in seen or not (_begins(constraint.text, offsets, place) and _closes(offsets, last)):
-                    continue
-                seen.add(tuple(some))
-                spans.append((int(offsets[place, 0]), int(offsets[last, 1])))
-                scores.append(float(likely[size - 1][np.arange(size), some].sum()))
-        told = [float(likely[len(one) - 1][np.arange(len(one)), one].sum()) for one in others]
-        return _found(told, [len(one) for one in others], spans, scores)
-
-    def _filled(self, asked: Sequence[tuple[Prompt, int]]) -> list[NDArray[np.float32]]:
-        """For each prompt with so many masks, every token's log-probability at each of them (k, V)."""
-        befores = self._tokenizer.ids([prompt.before for prompt, _ in asked])
-        afters = self._tokenizer.ids([prompt.after for prompt, _ in asked])
-        mask_id = self._tokenizer.mask_id
+    def _filled(self, asked: Sequence[_Blank]) -> list[_Likely]:
+        """What the model puts into each blank."""
+        befores = self._tokenizer.ids([blank.prompt.before for blank in asked])
+        afters = self._tokenizer.ids([blank.prompt.after for blank in asked])
+        mask_id, pad_id = self._tokenizer.mask_id, self._tokenizer.pad_id
+        rows = [
+            self._tokenizer.join(np.concatenate([before, np.full(blank.size, mask_id), after]).astype(np.int32))[0]
+            for blank, before, after in zip(asked, befores, afters, strict=True)
+        ]
         groups: dict[tuple[int, int, int], list[int]] = {}
-        rows: list[Ids] = []
-        for number, ((_, size), before, after) in enumerate(zip(asked, befores, afters, strict=True)):
-            inside = np.concatenate([before, [mask_id] * size, after]).astype(np.int32)
-            rows.append(self._tokenizer.join(inside)[0])
-            groups.setdefault((*bucket(len(rows[-1]), self._max_length), size), []).append(number)
-        results: list[NDArray[np.float32]] = [np.empty((0, 0), np.float32)] * len(asked)
+        for number, (blank, ids) in enumerate(zip(asked, rows, strict=True)):
+            groups.setdefault((*bucket(len(ids), self._max_length), blank.size), []).append(number)
+        results: dict[int, _Likely] = {}
         device = self._backbone.device
         for (length, count, size), members in groups.items():
             for start in range(0, len(members), count):
                 part = members[start : start + count]
-                ids = np.full((count, length), self._tokenizer.pad_id, dtype=np.int64)
+                ids = np.full((count, length), pad_id, dtype=np.int64)
                 attended = np.zeros((count, length), dtype=np.int64)
                 attended[:, 0] = 1
                 places = np.zeros((count, size), dtype=np.int64)
@@ -330,8 +370,9 @@ class LocalScorer:
                     hidden = self._model.encoder(tensors)
                     likely = self._likely(hidden, torch.from_numpy(places).to(device)).cpu().numpy()
                 for row, number in enumerate(part):
-                    results[number] = likely[row]
-        return results
+                    wanted = np.unique(asked[number].wanted)
+                    results[number] = _Likely(wanted, likely[row][:, wanted])
+        return [results[number] for number in range(len(asked))]
 
 
 def _lay_out(
@@ -395,14 +436,27 @@ def _begins(text: str, offsets: Ids, place: int) -> bool:
     return start < end and not (start > 0 and _INSIDE.fullmatch(text[start - 1 : start + 1]))
 
 
+def _masked_parts(text: str, encoding: Encoding) -> Iterator[tuple[int, int]]:
+    """First and last token of every part that may be an answer; the same words elsewhere are the same answer."""
+    ids, offsets = encoding.ids, encoding.offsets
+    seen: set[tuple[int, ...]] = set()
+    for first in range(len(ids)):
+        if not _begins(text, offsets, first):
+            continue
+        for last in range(first, min(first + MASKED_PART_TOKENS, len(ids))):
+            same = tuple(ids[first : last + 1].tolist())
+            says = _SAYS.search(text[offsets[first, 0] : offsets[last, 1]])
+            if same not in seen and says and _closes(offsets, last):
+                seen.add(same)
+                yield first, last
+
+
 def _closes(offsets: Ids, place: int) -> bool:
     """Whether a character ends with a token: bytes of one may be several."""
     return place + 1 == len(offsets) or bool(offsets[place + 1, 0] >= offsets[place, 1])
 
 
-def _found(
-    choices: list[float], tokens: list[int], spans: list[tuple[int, int]], scores: list[float]
-) -> Found:
+def _found(choices: list[float], tokens: list[int], spans: list[tuple[int, int]], scores: list[float]) -> Found:
     return Found(
         np.array(choices, dtype=np.float64),
         np.array(tokens, dtype=np.int64),

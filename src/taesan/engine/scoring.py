@@ -1,4 +1,4 @@
-"""The text view: questions to a language model in two text-level calls, and the predictor that asks them. No torch here.
+"""The text view: questions to a language model in text-level calls, and the predictor that asks them. No torch here.
 
 A remote model is another `Scorer`; what prompts share, and how tokens come into it, is the local one's own business.
 """

@@ -210,7 +210,7 @@ def _judge(state: State, validation: Validation, score: float) -> bool:
     state.validations_without_gain = 0 if gain else state.validations_without_gain + 1
     impatient = 0 < validation.patience <= state.validations_without_gain
     low = validation.floor is not None and (state.best_score is None or state.best_score <= validation.floor)
-    state.stopped_early = impatient or low and state.step >= validation.floor_step
+    state.stopped_early = impatient or (low and state.step >= validation.floor_step)
     return better
 
 

@@ -45,7 +45,7 @@ class Additions:
 
 @dataclass(frozen=True)
 class Attempt:
-    """One way to begin: the tokens that virtual tokens start from (none: as the settings say), and the rate's factor."""
+    """One way to begin: what virtual tokens start as (nothing: as the settings say), and the rate's factor."""
 
     initialization: str = ""
     rate: float = 1.0

@@ -22,9 +22,7 @@ METHOD_EPOCHS = {"finetune": 1.0, "lora": 1.0, "prefix": 2.0, "prompt": 2.0}
 BATCHES = {"sequence": (512, 1), "token": (512, 1), "span": (1024, 4), "language_model": (1024, 1), "choice": (512, 1)}
 
 
-def with_defaults(
-    config: FitConfig, *, head: str, method: str, width: int, rows: int, from_scratch: bool
-) -> FitConfig:
+def with_defaults(config: FitConfig, *, head: str, method: str, width: int, rows: int, from_scratch: bool) -> FitConfig:
     """`config` with the zeros filled in for a head and a method on a backbone of that width and that many rows."""
     if method not in METHOD_RATES:
         return config

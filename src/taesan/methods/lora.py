@@ -51,9 +51,7 @@ class Lora:
         }
 
     def arrays(self, encoder: nn.Module, prefix: str) -> dict[str, NDArray[Any]]:
-        return {
-            name: parameter.detach().cpu().numpy() for name, parameter in _parameters(cast(Whole, encoder), prefix)
-        }
+        return {name: parameter.detach().cpu().numpy() for name, parameter in _parameters(cast(Whole, encoder), prefix)}
 
     def load(self, encoder: nn.Module, prefix: str, arrays: Arrays) -> None:
         with torch.no_grad():

@@ -1,4 +1,4 @@
-"""Prefix tuning: keys and values before every text, in every layer (Li and Liang 2021; P-tuning v2, Liu et al. 2022)."""
+"""Prefix tuning: keys and values before every text, in every layer (Li and Liang 2021; Liu et al. 2022)."""
 
 from typing import Any, Literal, cast
 

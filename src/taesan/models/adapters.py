@@ -18,7 +18,7 @@ Arrays = dict[str, NDArray[Any]]
 
 
 def adapter_config(own: Mapping[str, Any], head: Head, *, kind: str, masked: bool, backbone: str) -> bytes:
-    """`own` is what the method says; `kind` is the head's. PEFT knows no task for a blank: the features stand for it."""
+    """`own` is what the method says, `kind` the head's. PEFT knows no task for a blank: features stand for it."""
     task = _TASKS.get(kind, "FEATURE_EXTRACTION" if masked else "CAUSAL_LM")
     saved = sorted({_top(name, head.prefix) for name, _ in trained(head)})
     content = {"base_model_name_or_path": backbone, "inference_mode": True, "task_type": task, **own}

@@ -122,7 +122,9 @@ class Backbone:
     @property
     def record(self) -> dict[str, Any]:
         """How a model folder remembers it."""
-        place = "" if self.name.startswith(EMBEDDED_PREFIX) or not Path(self.name).is_dir() else str(self.path.resolve())
+        place = (
+            "" if self.name.startswith(EMBEDDED_PREFIX) or not Path(self.name).is_dir() else str(self.path.resolve())
+        )
         return {"name": self.name, "path": place, "sha256": self.sha256, "tokenizer_sha256": self.tokenizer_sha256}
 
     def load(

@@ -235,7 +235,7 @@ class Task(Asks, Protocol):
         ...
 
     def constant(self, examples: Sequence[Example]) -> float | None:
-        """`metric` of the best answer that is the same to all of them; None where there is none worth comparing with."""
+        """`metric` of the best answer that is the same to all; None where there is none worth comparing with."""
         ...
 
     def scores(

@@ -148,6 +148,7 @@ CLASSIFICATION = Classification(
     ),
 )
 
+
 def _fit(texts: list[Ids], tokenizer: Tokenizer, options: EncodeOptions) -> list[list[Ids]]:
     """The texts as they fit the model: one piece, or several windows over the longest text."""
     control = tokenizer.layout.single_tokens if len(texts) == 1 else tokenizer.layout.pair_tokens

@@ -51,4 +51,4 @@ class Cloze(Classification):
             (before,) = tokenizer.ids([prompt.before.rstrip()])
             return np.concatenate([tokenizer.layout.prefix, before]).astype(np.int32)
         before, after = tokenizer.ids([prompt.before, prompt.after])
-        return tokenizer.join(np.concatenate([before, [tokenizer.mask_id], after]).astype(np.int32))[0]
+        return tokenizer.join(np.concatenate([before, np.full(1, tokenizer.mask_id), after]).astype(np.int32))[0]

@@ -66,7 +66,7 @@ class Generation:
     metric = "perplexity"
     sign = -1
     windowed = True
-    slots = ("prompt",)
+    slots: tuple[str, ...] = ("prompt",)
     fields = (Field("prompt", optional=True), Field("completion", ("text",), kind="target"))
 
     def example(self, row: Row) -> Example:
@@ -193,7 +193,7 @@ class Generation:
         (one,) = found
         completion = example.texts[-1] if len(example.texts) > 1 else ""
         return TextPrediction(
-            example.texts[0],
+            example.texts[0] if example.texts else "",
             one.text,
             one.text_log_probability,
             log_probability=float(one.choices.sum()),

@@ -75,7 +75,7 @@ class NamedEntities:
     metric = "entity_f1"
     sign = 1
     windowed = True
-    slots = ("text", "label")
+    slots: tuple[str, ...] = ("text", "label")
     fields = (Field("text", ("sentence", "document")), Field("entities", kind="entities"))
 
     def example(self, row: Row) -> Example:

@@ -104,7 +104,7 @@ class QuestionAnswering:
     metric = "f1"
     sign = 1
     windowed = True
-    slots = ("question", "context")
+    slots: tuple[str, ...] = ("question", "context")
     fields = (
         Field("question", ("query",)),
         Field("context", ("paragraph", "passage")),
@@ -228,7 +228,7 @@ class QuestionAnswering:
         """Every part of the context has a chance, and no answer where training had such questions."""
         context, (one,) = example.texts[1], found
         unanswerable = learnt.counts["unanswerable"]
-        scores = np.concatenate([one.span_scores, one.choices if unanswerable else []])
+        scores = np.concatenate([one.span_scores, one.choices[: int(unanswerable)]])
         if not len(scores):  # a context of control characters alone has no parts
             return AnswerPrediction(example.id, context, (), None, learnt.counts["threshold"], ())
         chances = np.exp(scores - scores.max())
@@ -252,9 +252,7 @@ class QuestionAnswering:
 QA = QuestionAnswering()
 
 
-def _asked_words(
-    context: str, spans: NDArray[np.int64], chances: Floats
-) -> Iterator[tuple[int, int, float, float]]:
+def _asked_words(context: str, spans: NDArray[np.int64], chances: Floats) -> Iterator[tuple[int, int, float, float]]:
     for word in _WORD.finditer(context):
         begins = (word.start() <= spans[:, 0]) & (spans[:, 0] < word.end())
         closes = (word.start() < spans[:, 1]) & (spans[:, 1] <= word.end())

@@ -123,7 +123,11 @@ def read(content: bytes, name: str, slots: tuple[str, ...]) -> Templates:
         own: Any = entry.get("words")
         language: Any = entry.get("language")
         table = cast("dict[str, Any]", own) if isinstance(own, dict) else {}
-        good = isinstance(language, str) and table and all(isinstance(word, str) and word.strip() for word in table.values())
+        good = (
+            isinstance(language, str)
+            and table
+            and all(isinstance(word, str) and word.strip() for word in table.values())
+        )
         if not good or set(entry) != {"language", "words"}:
             raise UsageError(f"[[words]] of {name}: expected a language and a table of words, a word a label")
         words.setdefault(language, {}).update(table)
@@ -182,7 +186,7 @@ def _template(entry: dict[str, Any], place: str, slots: tuple[str, ...]) -> Temp
             raise UsageError(f"{place} has {{{name}}} {found.count(name)} times; expected once")
     template = Template(parts=parts, **values)
     if not template.separator.strip(" "):
-        raise UsageError(f"separator of {place} is blank; expected a line break or a mark, as \"\\n\\n\"")
+        raise UsageError(f'separator of {place} is blank; expected a line break or a mark, as "\\n\\n"')
     return template
 
 

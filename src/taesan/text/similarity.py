@@ -15,7 +15,9 @@ class Similarity:
     def __init__(self, pool: Sequence[str]):
         counts = [Counter(_pairs(text)) for text in pool]
         lengths = np.array([max(1, count.total()) for count in counts], dtype=np.float64)
-        damping = _SATURATION * (1 - _LENGTH + _LENGTH * lengths / max(1.0, float(lengths.mean())) if len(pool) else 1)
+        damping: NDArray[np.float64] = _SATURATION * (
+            1 - _LENGTH + _LENGTH * lengths / max(1.0, lengths.sum() / max(1, len(pool)))
+        )
         holders: dict[str, list[tuple[int, int]]] = {}
         for number, count in enumerate(counts):
             for pair, times in count.items():

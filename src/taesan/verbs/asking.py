@@ -14,7 +14,7 @@ from taesan.engine.score import LocalScorer
 from taesan.engine.scoring import Asking, TextPredictor
 from taesan.errors import UsageError
 from taesan.methods.base import Method, adapt
-from taesan.methods.in_context import CONTENT_FREE, batch_offsets, draw_shots, mutual_information, shares
+from taesan.methods.in_context import CONTENT_FREE, batch_offsets, draw_shots, mutual_information
 from taesan.models.backbone import Backbone
 from taesan.tasks.base import EncodeOptions, Example, Learnt, Task
 from taesan.tasks.classification import Classification
@@ -86,18 +86,20 @@ def ask_in_context(
         return TextPredictor(task, scorer, tokenizer, learnt, options, asking)
 
     similar = config.shots if config.shot_choice == "similar" and len(shots) > config.shots else 0
-    texts = [Example(example.texts) for example in data.train[: MOST_TEXTS + len(shots)] if example not in shots or similar]
+    texts = [
+        Example(example.texts) for example in data.train[: MOST_TEXTS + len(shots)] if example not in shots or similar
+    ]
     candidates = [
         Asking(template, words, tuple(shots), similar, config.scoring == "normalized")
         for template, words in templates_for(task, data.labels, wishes, config, masked=masked, name=base.name)
     ]
     candidates = [_fitting(one, asked, config, say) for one in candidates]
-    asking, why = _choose(candidates, asked, task, texts[:MOST_TEXTS], say)
+    asking, why = _choose(candidates, asked, task, texts, say)
     warn_of_labels(dict(asking.words), say)
-    calibration, offsets = _calibrate(asking, asked, texts[:MOST_TEXTS], config, task)
+    calibration, offsets = _calibrate(asking, asked, texts, config, task)
     asking = replace(asking, offsets=offsets)
     say(
-        f"{task.name} in context of {base.name}: {len(asking.shots) if not similar else similar} shots"
+        f"{task.name} in context of {base.name}: {similar or len(asking.shots)} shots"
         f"{f' of {len(shots):,}, the most similar' if similar else ''}; template {asking.template.name} ({why}); "
         f"calibration: {calibration}"
     )
@@ -151,8 +153,8 @@ def _fitting(asking: Asking, asked: Any, config: FitConfig, say: Say) -> Asking:
             break
         if config.long_shots == "error":
             raise UsageError(
-                f"{len(asking.shots)} shots take {used:,} of the model's {config.max_length:,} tokens, and an item needs "
-                f"{LEAST_ROOM_TOKENS}; name fewer, or --set long_shots=fewer to leave the last ones out"
+                f"{len(asking.shots)} shots take {used:,} of the model's {config.max_length:,} tokens, and an item "
+                f"needs {LEAST_ROOM_TOKENS}; name fewer, or --set long_shots=fewer to leave the last ones out"
             )
         kept = replace(kept, shots=kept.shots[:-1])
     if len(kept.shots) < len(asking.shots):
@@ -200,11 +202,15 @@ def _calibrate(
         kind = "batch" if len(texts) >= LEAST_TEXTS else "content-free"
     if kind == "batch":
         if not texts:
-            raise UsageError("calibration is batch, which needs texts: name a file of rows, or calibration=content-free")
-        return f"batch, over {len(texts)} texts without their labels", tuple(batch_offsets(asked(asking).choices(texts)))
+            raise UsageError(
+                "calibration is batch, which needs texts: name a file of rows, or calibration=content-free"
+            )
+        return f"batch, over {len(texts)} texts without their labels", tuple(
+            batch_offsets(asked(asking).choices(texts))
+        )
     if kind == "content-free":
         empty = [Example((text,) * len(task.slots)) for text in CONTENT_FREE]
         plain = replace(asking, similar=0, shots=() if asking.similar else asking.shots)
-        return f"content-free, over {len(empty)} texts", tuple(np.log(shares(asked(plain).choices(empty)).mean(axis=0)))
+        return f"content-free, over {len(empty)} texts", tuple(batch_offsets(asked(plain).choices(empty)).tolist())
     bare = replace(asking, shots=(), similar=0)
-    return "pmi", tuple(asked(bare).choices([Example(("",) * len(task.slots))])[0])
+    return "pmi", tuple(asked(bare).choices([Example(("",) * len(task.slots))])[0].tolist())

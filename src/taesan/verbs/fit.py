@@ -74,7 +74,9 @@ def fit(
     the_task, the_method = find_task(task), lookup(METHODS, method, "method")
     refuse_settings(the_method, config, from_scratch=from_scratch)
     if the_method.trains and (train is None or labels):
-        raise UsageError(f"{method} learns from labelled rows: name a file, and no labels. Without one: --method in-context")
+        raise UsageError(
+            f"{method} learns from labelled rows: name a file, and no labels. Without one: --method in-context"
+        )
     backbone = backbone or default_backbone(the_task.head)
     process = Process(device=config.device, precision=config.precision, threads=config.threads)
     say = Progress("", enabled=process.is_main and not quiet).say
@@ -122,7 +124,8 @@ def fit(
             config = trained.config
         else:
             asked = ask_in_context(the_task, the_method, base, data, config, wishes, say)
-            predictor, contents, details, seconds, log = asked.predictor, asked.files, asked.details, asked.seconds, None
+            predictor, contents, log = asked.predictor, asked.files, None
+            details, seconds = asked.details, asked.seconds
         evaluations = {
             name: _evaluate(predictor, examples, config.seed)
             for name, examples in (("validation", data.validation), ("test", data.test))

@@ -31,9 +31,8 @@ def predict(
     should that have moved. Raises: DataError for a text that is
     empty or no text; InputMissing, StorageError.
     """
-    predictor = model
-    if isinstance(model, str | Path):
-        predictor, _ = open_predictor(model, device=device, backbone=backbone)
+    opened = isinstance(model, str | Path)
+    predictor = open_predictor(model, device=device, backbone=backbone)[0] if opened else model
     wanted = sum(field.kind == "text" for field in predictor.task.fields)
     return predictor.predict(_example(text, number, wanted) for number, text in enumerate(texts, 1))
 

@@ -28,7 +28,7 @@ from taesan.models.adapters import FILES as ADAPTER_FILES
 from taesan.models.adapters import adapter_config, head_arrays
 from taesan.models.backbone import Backbone, config_bytes, model_arrays
 from taesan.models.last_layer import train_first_token_only
-from taesan.tasks.base import IGNORED, Encoded, EncodeOptions, Example, Item, Learnt, Task
+from taesan.tasks.base import IGNORED, Encoded, EncodeOptions, Example, Item, Task
 from taesan.tasks.cloze import Cloze
 from taesan.tasks.templates import is_word
 from taesan.text.tokenizer import Tokenizer
