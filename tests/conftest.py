@@ -81,6 +81,11 @@ PROMPTS = (
     ("비가 오니?", "길이 미끄러우니 조심해서 걸어야 한다. " * 5),
     ("전화기는 어때?", "화면이 밝고 소리가 또렷하다. ㅋㅋㅋ"),
 )
+# What the tiny vocabularies know of the labels above.
+WORDS = {
+    "classification": {"긍정": "좋다", "부정": "별로"},
+    "pair": {"함의": "좋다", "모순": "별로", "중립": "정말"},
+}
 SHAPE = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 48}
 MASKED = ("bert", "roberta-prelayernorm")
 MAX_LENGTH = 64

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from taesan.verbs.check import check
     from taesan.verbs.demo import demo
     from taesan.verbs.evaluate import evaluate
+    from taesan.verbs.export import export
     from taesan.verbs.fill import fill
     from taesan.verbs.fit import fit
     from taesan.verbs.generate import generate
@@ -19,7 +20,19 @@ if TYPE_CHECKING:
     from taesan.verbs.show import show
 
 __version__ = "0.1.0"
-__all__ = ["check", "demo", "evaluate", "fill", "fit", "generate", "next_words", "predict", "pretrain", "show"]
+__all__ = [
+    "check",
+    "demo",
+    "evaluate",
+    "export",
+    "fill",
+    "fit",
+    "generate",
+    "next_words",
+    "predict",
+    "pretrain",
+    "show",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -255,6 +255,19 @@ def _stream(piece: str) -> None:
     sys.stdout.flush()
 
 
+def _export(options: argparse.Namespace) -> None:
+    from taesan.verbs.export import export
+
+    folder = export(
+        options.model,
+        format=options.format,
+        output=options.output,
+        backbone=options.backbone,
+        overwrite=options.overwrite,
+    )
+    print(f"The export is in {folder}.")
+
+
 def _show(options: argparse.Namespace) -> None:
     from taesan.verbs.show import describe, show
 
@@ -370,6 +383,13 @@ def _parser() -> argparse.ArgumentParser:
             verb.add_argument(flag, metavar="X", help=_help(field))
     verb.add_argument("--json", action="store_true", help="JSON lines, with probabilities")
     verb.add_argument("--device", default="cpu", help="where to compute: cpu, cuda, mps")
+    verb.add_argument("--backbone", help="where the backbone is that the model adds to, should it have moved")
+
+    verb = _verb(verbs, "export", "a model folder for other libraries", _export)
+    verb.add_argument("model", metavar="DIR", help="a model folder")
+    verb.add_argument("--format", required=True, choices=("hf", "peft"), help="hf: for transformers; peft: for PEFT")
+    verb.add_argument("--output", metavar="FOLDER", required=True, help="the folder to make")
+    verb.add_argument("--overwrite", action="store_true", help="replace an export that stands there")
     verb.add_argument("--backbone", help="where the backbone is that the model adds to, should it have moved")
 
     verb = _verb(verbs, "show", "what a model folder is, from what, with which score", _show)

@@ -118,6 +118,8 @@ def save_folder(
 ) -> None:
     """Makes `folder` hold exactly `files` and the manifest, in one step; what was there before is replaced.
 
+    A file's name may have one folder in front.
+
     Raises: StorageError where the disk is full or fails; the next reader then finds the old folder or the new one.
     """
     staging, gone = _beside(folder, "new"), _beside(folder, "gone")
@@ -126,10 +128,13 @@ def save_folder(
         try:
             folder.parent.mkdir(parents=True, exist_ok=True)
             staging.mkdir()
+            for part in sorted({(staging / name).parent for name in files}):
+                part.mkdir(exist_ok=True)
             listed = {name: write_file(staging / name, content) for name, content in files.items()}
             whole = {"format_version": FORMAT_VERSION, **manifest, "files": listed}
             write_file(staging / manifest_name, _sealed(whole))
-            _fsync_folder(staging)
+            for part in {staging, *((staging / name).parent for name in files)}:
+                _fsync_folder(part)
         except BaseException:
             with contextlib.suppress(OSError):
                 _remove(staging)

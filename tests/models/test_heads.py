@@ -137,10 +137,13 @@ def test_a_frozen_backbone_leaves_the_pooler_to_learn() -> None:
     """A masked language model has no pooler, so a classifier's is new: frozen, it would stay random."""
 
     class Frozen:
-        name, view, trains, room_tokens = "frozen", "head", True, 0
+        name, view, trains, attempts = "frozen", "head", True, ()
 
-        def adapt(self, backbone):
-            return METHODS["finetune"].adapt(backbone.requires_grad_(False))
+        def room_tokens(self, additions):
+            return 0
+
+        def adapt(self, backbone, additions):
+            return METHODS["finetune"].adapt(backbone.requires_grad_(False), additions)
 
     adapted = adapt(Frozen(), model_of("bert", "sequence"))
     trained = {name for name, p in adapted.named_parameters() if p.requires_grad}

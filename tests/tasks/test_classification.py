@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from conftest import PAIRS, REVIEWS, SENTENCES
 from taesan.data import Row
 from taesan.tasks import TASKS
-from taesan.tasks.base import IGNORED, EncodeOptions, Example, Learnt, Template
+from taesan.tasks.base import IGNORED, EncodeOptions, Example, Found, Learnt
+from taesan.tasks.templates import read
 from taesan.text.tokenizer import Tokenizer
 
 CLASSIFICATION, PAIR = TASKS["classification"], TASKS["pair"]
@@ -141,16 +142,21 @@ def test_decode_is_the_mean_of_softmaxes(windows) -> None:
 
 
 def test_extreme_logits_stay_numbers() -> None:
-    answer = CLASSIFICATION.parse(np.array([-1e4, 1e4, 0.0]), ("a", "b", "c")).as_dict()
+    found = [Found(np.array([-1e4, 1e4, 0.0]))]
+    answer = CLASSIFICATION.parse(Example(("글",)), found, Learnt(("a", "b", "c"))).as_dict()
     assert answer == {"label": "b", "probabilities": {"a": 0.0, "b": 1.0, "c": 0.0}}
 
 
 def test_a_prompt_holds_the_texts_as_they_are() -> None:
-    template = Template("앞 {premise} / {hypothesis} / {premise} 뒤 {other}", {"a": "그렇다"})
-    example = Example(("{hypothesis} {premise} \0x", "{text} %s"))
-    prompt, choice = PAIR.prompt(example, template, "a")
-    assert prompt == "앞 {hypothesis} {premise} \0x / {text} %s / {hypothesis} {premise} \0x 뒤 {other}"
-    assert choice == "그렇다"
+    file = b'[[template]]\ntext = "{{\xec\x95\x9e}} {premise} / {hypothesis} = {answer}."'
+    (template,) = read(file, "mine.toml", PAIR.slots).templates
+    example = Example(("{hypothesis} {answer} \0x", "{text} %s"), "a")
+    (ask,) = PAIR.ask(example, {"a": "그렇다", "b": "아니다"}, "")
+    assert ask.choices == ("그렇다", "아니다")
+    prompt = template.prompt(ask.slots)
+    assert (prompt.before, prompt.after) == ("{앞} {hypothesis} {answer} \0x / {text} %s = ", ".")
+    (told,) = PAIR.told(example, {"a": "그렇다", "b": "아니다"}, "", ", ")
+    assert template.shot(ask.slots, told) == "{앞} {hypothesis} {answer} \0x / {text} %s = 그렇다.\n\n"
 
 
 def test_a_row_becomes_an_example() -> None:

@@ -137,7 +137,7 @@ def test_long_texts_are_counted_and_the_way_is_stored(fit, tmp_path, capsys) -> 
 
 def test_class_weights_are_scikit_learns(labelled) -> None:
     from taesan.tasks.base import Item
-    from taesan.verbs.fit import _class_weights, _collate
+    from taesan.verbs.training import _class_weights, collate_items
 
     labels = np.array([0, 0, 0, 1, 2, 2, 0])
     items = [Item(np.arange(3, dtype=np.int32), np.zeros(3, np.int32), np.array(label)) for label in labels]
@@ -145,7 +145,7 @@ def test_class_weights_are_scikit_learns(labelled) -> None:
     expected = compute_class_weight("balanced", classes=np.arange(3), y=labels)
     np.testing.assert_allclose(ours, expected, rtol=1e-6)
     assert _class_weights(items, FitConfig(), TASKS["classification"]) is None
-    batch = _collate(items, 0, ours)(np.array([3, 0]), np.random.default_rng(0))
+    batch = collate_items(items, 0, ours)(np.array([3, 0]), np.random.default_rng(0))
     np.testing.assert_allclose(batch["weights"], expected[[1, 0]], rtol=1e-6)
 
 
@@ -199,7 +199,7 @@ def test_packed_texts_do_not_see_each_other(causal_backbone, byte_tokenizer) -> 
     from taesan.methods.base import adapt
     from taesan.models.backbone import find
     from taesan.tasks.base import EncodeOptions, Example
-    from taesan.verbs.fit import _collate, _collate_packed
+    from taesan.verbs.training import _collate_packed, collate_items
 
     task, rows = TASKS["generation"], [Example(row) for row in PROMPTS]
     learnt = task.learn(rows, (), byte_tokenizer)
@@ -214,7 +214,7 @@ def test_packed_texts_do_not_see_each_other(causal_backbone, byte_tokenizer) -> 
         return float(sum(losses).detach()), [p.grad.numpy().copy() for p in model.parameters() if p.grad is not None]
 
     draw = np.random.default_rng(0)
-    alone = run([_collate(items, 0, None)(np.array([place]), draw) for place in range(len(items))])
+    alone = run([collate_items(items, 0, None)(np.array([place]), draw) for place in range(len(items))])
     groups = [np.arange(len(items))[::2], np.arange(len(items))[1::2]]
     packed = run([_collate_packed(items, groups, 0)(np.array([0, 1]), draw)])
     assert packed[0] == pytest.approx(alone[0], rel=1e-9)

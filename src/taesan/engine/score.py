@@ -432,6 +432,8 @@ def _portions(branches: list[tuple[int, ...]]) -> Iterator[list[tuple[int, ...]]
 def _begins(text: str, offsets: Ids, place: int) -> bool:
     """Whether a word, or a run of it after a mark, begins at a token."""
     start, end = offsets[place].tolist()
+    if place and offsets[place - 1, 1] > start:  # bytes of one character may be several tokens
+        return False
     start += len(text[start:end]) - len(text[start:end].lstrip())
     return start < end and not (start > 0 and _INSIDE.fullmatch(text[start - 1 : start + 1]))
 

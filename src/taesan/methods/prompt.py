@@ -65,6 +65,12 @@ class _Prompted(Whole):
             torch.manual_seed(additions.seed)
             self.mixing = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, width))
 
+    def train(self, mode: bool = True) -> "_Prompted":
+        """The backbone's dropout stays off: its noise drowns what a few embeddings can say (docs/lab.md)."""
+        super().train(mode)
+        self.backbone.eval()
+        return self
+
     def embeddings(self) -> torch.Tensor:
         """(V, D)"""
         return self.prompt if self.mixing is None else self.prompt + self.mixing(self.prompt)

@@ -33,6 +33,8 @@ def fit_slots(
                 "shots or a shorter template"
             )
         text = _shortened(slots[longest], max(1, lengths[longest] - over), tokenizer, policy)
+        if len(text) >= len(slots[longest]):  # bytes of one character may be several tokens
+            text = slots[longest][:-1]
         slots, cut = {**slots, longest: text}, True
         over = size(slots) - room
     return slots, cut

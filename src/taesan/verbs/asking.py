@@ -19,7 +19,7 @@ from taesan.models.backbone import Backbone
 from taesan.tasks.base import EncodeOptions, Example, Learnt, Task
 from taesan.tasks.classification import Classification
 from taesan.tasks.templates import Template, Templates, for_causal, label_words, load, shipped
-from taesan.verbs.training import Rows, Say, peak_memory_bytes, warn_of_labels
+from taesan.verbs.training import Rows, Say, check_words, peak_memory_bytes, warn_of_labels
 
 LEAST_TEXTS = 16  # of unlabelled texts, that a mean over them says something
 MOST_TEXTS = 128
@@ -96,6 +96,8 @@ def ask_in_context(
     candidates = [_fitting(one, asked, config, say) for one in candidates]
     asking, why = _choose(candidates, asked, task, texts, say)
     warn_of_labels(dict(asking.words), say)
+    if isinstance(task, Classification):
+        check_words(asking.words, [tuple(ids.tolist()) for ids in tokenizer.ids(list(asking.words.values()))], base)
     calibration, offsets = _calibrate(asking, asked, texts, config, task)
     asking = replace(asking, offsets=offsets)
     say(

@@ -11,7 +11,7 @@ from taesan.data import Report, check_same_file, shared_positions
 from taesan.engine.infer import Asked
 from taesan.engine.process import Process
 from taesan.engine.run import Run
-from taesan.errors import UsageError, escape
+from taesan.errors import UsageError
 from taesan.methods import METHODS, refuse_combination, refuse_settings
 from taesan.methods.base import Method
 from taesan.models.backbone import Backbone, find
@@ -23,7 +23,7 @@ from taesan.tasks.cloze import Cloze
 from taesan.verbs.asking import Wishes, ask_in_context, templates_for
 from taesan.verbs.card import model_card
 from taesan.verbs.reading import Source, file_record, find_task, lookup, read_examples
-from taesan.verbs.training import Rows, Say, learn, log_of, model_files, resolved, warn_of_labels
+from taesan.verbs.training import Rows, Say, check_words, learn, log_of, model_files, resolved, warn_of_labels
 
 
 @dataclass(frozen=True)
@@ -160,15 +160,7 @@ def _cloze(
     (template, words), *_ = templates_for(task, labels, wishes, config, masked=masked, name=base.name)
     warn_of_labels(words, say)
     cloze = Cloze(task, template, words, masked=masked)
-    ids = cloze.choices(base.tokenizer)
-    for label, own in zip(words, ids, strict=True):
-        twin = next((other for other, its in zip(words, ids, strict=True) if other != label and its == own), None)
-        if not own or twin is not None or base.tokenizer.unknown_id in own:
-            why = f"reads as {escape(twin)}'s" if twin is not None else "is not in its vocabulary"
-            raise UsageError(
-                f"the word {escape(words[label])} for the label {escape(label)} {why} to {escape(base.name)}; name "
-                f"another: --label-words {escape(label)}=…"
-            )
+    check_words(words, cloze.choices(base.tokenizer), base)
     return cloze
 
 

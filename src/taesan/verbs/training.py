@@ -3,7 +3,7 @@
 import json
 import resource
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -212,6 +212,19 @@ def model_files(base: Backbone, trained: Trained, method: Method) -> dict[str, s
         "model.safetensors": store.tensor_chunks(weights, {"format": "pt"}),
         **tokenizer.files(max_length=trained.config.max_length, token_types=base.token_types),
     }
+
+
+def check_words(words: Mapping[str, str], choices: Sequence[tuple[int, ...]], base: Backbone) -> None:
+    """Raises: UsageError for a word that the vocabulary does not have, or cannot tell from another."""
+    for label, own in zip(words, choices, strict=True):
+        twin = next((other for other, its in zip(words, choices, strict=True) if other != label and its == own), None)
+        unknown = not own or (base.kind == "masked" and base.tokenizer.unknown_id in own)
+        if unknown or twin is not None:
+            why = "is not in its vocabulary" if unknown else f"reads as that of {escape(twin)}"
+            raise UsageError(
+                f"the word {escape(words[label])} for the label {escape(label)} {why}, says {escape(base.name)}; name "
+                f"another: --label-words {escape(label)}=…"
+            )
 
 
 def warn_of_labels(words: dict[str, str], say: Say) -> None:
