@@ -6,7 +6,7 @@
            --grid learning_rate=0.01,0.03 --grid virtual_tokens=8,16
 
 A cell is one `fit` in a process of its own on one thread: on a stratified sample of n rows (a tenth is held out to
-choose the checkpoint; n counts both), or in context with 0, 1 or 16 shots of it; scored on 2,000 rows of DEV, the same
+choose the checkpoint; n counts both), or in context with 0, 1 or 16 shots of it; scored on 1,000 rows of DEV, the same
 for all, as the test file. Latency is that of one text after another, the median, in a process that does nothing else.
 A cell that --work already has is not run again.
 
@@ -37,8 +37,8 @@ from taesan.verbs.reading import Source, read_examples
 
 TRAINED = ("finetune", "lora", "prefix", "prompt")
 SHOTS = (0, 1, 16)
-TEST_ROWS = 2000
-TIMED_TEXTS = 200
+TEST_ROWS = 1000
+TIMED_TEXTS = 50
 DEFAULTS = Path(taesan.__file__).parent / "methods" / "defaults.py"
 
 

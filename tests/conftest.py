@@ -133,7 +133,7 @@ def save_masked(folder: Path, architecture: str, tokenizer: Tokenizer, **shape: 
     return _save(folder, getattr(transformers, f"{name}ForMaskedLM")(config), tokenizer, token_types=True)
 
 
-def save_causal(folder: Path, tokenizer: Tokenizer, **shape: object) -> Path:
+def save_causal(folder: Path, tokenizer: Tokenizer, *, max_length: int = MAX_LENGTH, **shape: object) -> Path:
     """A two-layer GPT-2, as transformers saves it."""
     import torch
     from transformers import GPT2Config, GPT2LMHeadModel
@@ -142,7 +142,7 @@ def save_causal(folder: Path, tokenizer: Tokenizer, **shape: object) -> Path:
     ending = tokenizer.backend.token_to_id("<|endoftext|>")
     config = GPT2Config(
         vocab_size=tokenizer.vocabulary_size,
-        n_positions=MAX_LENGTH,
+        n_positions=max_length,
         n_embd=32,
         n_layer=2,
         n_head=2,
@@ -151,12 +151,12 @@ def save_causal(folder: Path, tokenizer: Tokenizer, **shape: object) -> Path:
         eos_token_id=ending,
         **shape,
     )
-    return _save(folder, GPT2LMHeadModel(config), tokenizer, token_types=False)
+    return _save(folder, GPT2LMHeadModel(config), tokenizer, token_types=False, max_length=max_length)
 
 
-def _save(folder: Path, model, tokenizer: Tokenizer, *, token_types: bool) -> Path:
+def _save(folder: Path, model, tokenizer: Tokenizer, *, token_types: bool, max_length: int = MAX_LENGTH) -> Path:
     model.save_pretrained(folder)
-    for name, content in tokenizer.files(max_length=MAX_LENGTH, token_types=token_types).items():
+    for name, content in tokenizer.files(max_length=max_length, token_types=token_types).items():
         (folder / name).write_bytes(content)
     return folder
 
@@ -176,6 +176,12 @@ def masked_backbone(masked_backbones) -> Path:
 @pytest.fixture(scope="session")
 def causal_backbone(tmp_path_factory, byte_tokenizer) -> Path:
     return save_causal(tmp_path_factory.mktemp("causal") / "gpt2", byte_tokenizer)
+
+
+@pytest.fixture(scope="session")
+def long_backbone(tmp_path_factory, byte_tokenizer) -> Path:
+    """The same with room for shots, whose every syllable is three bytes."""
+    return save_causal(tmp_path_factory.mktemp("long") / "gpt2", byte_tokenizer, max_length=512)
 
 
 @pytest.fixture(scope="session")

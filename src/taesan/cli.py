@@ -149,6 +149,7 @@ def _evaluate(options: argparse.Namespace) -> None:
         )
     else:
         how = {"device": options.device, "backbone": options.backbone, "seed": options.seed, "quiet": options.quiet}
+        how["orders"] = options.orders
         evaluation = evaluate(options.model, options.file, **_reading(options), **how)
     if options.json:
         _write_json(evaluation.as_dict())
@@ -336,6 +337,7 @@ def _parser() -> argparse.ArgumentParser:
     verb.add_argument("--predictions", metavar="FILE", help="measure these answers, whoever gave them: id to text")
     verb.add_argument("--json", action="store_true", help="as JSON")
     verb.add_argument("--seed", type=int, default=42, help="seed of the bootstrap (42)")
+    verb.add_argument("--orders", type=int, default=0, metavar="N", help="in context: also with the shots in N orders")
     verb.add_argument("--device", default="cpu", help="where to compute: cpu, cuda, mps")
     verb.add_argument("--backbone", help="where the backbone is that the model adds to, should it have moved")
     _add_reading(verb, formats=True)

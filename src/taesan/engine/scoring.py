@@ -118,6 +118,11 @@ class TextPredictor:
         ask, prompt = self._prompts(example, fitted=False)[-1]
         return self._answer_tokens(ask) + sum(len(ids) for ids in self.tokenizer.ids([prompt.before, prompt.after]))
 
+    def in_order(self, places: NDArray[np.int64]) -> "TextPredictor":
+        """The same with its shots in another order."""
+        other = replace(self.asking, shots=tuple(self.asking.shots[place] for place in places))
+        return TextPredictor(self.task, self._scorer, self.tokenizer, self.learnt, self.options, other)
+
     def prompt(self, example: Example) -> list[Prompt]:
         """The questions about an example, as the model is asked them."""
         return [prompt for _, prompt in self._prompts(example)]
@@ -183,7 +188,9 @@ class TextPredictor:
         if ask.parts_of:
             return around + PART_TOKENS
         longest = max((self._size(choice) for choice in ask.choices), default=0)
-        writing = 0 if self.generation is None else self.generation.max_tokens
+        # A text may be longer than what is kept free for it: then it ends where the model does.
+        free = self.options.max_length // 4
+        writing = 0 if self.generation is None else min(self.generation.max_tokens, free)
         return around + max(longest, writing)
 
     def _count(self, slots: Mapping[str, str]) -> int:

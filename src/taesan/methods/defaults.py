@@ -15,7 +15,7 @@ HEAD_RATES = {"token": 2.0}
 EPOCHS = ((200, 25.0), (700, 5.0), (3000, 4.0), (1 << 60, 3.0))
 HEAD_EPOCHS = {"token": ((200, 25.0), (700, 15.0), (5000, 6.0), (1 << 60, 3.0)), "span": ((1 << 60, 3.0),)}
 # By method, times the rate of fine-tuning and its passes: few weights want larger steps, and more of them.
-METHOD_RATES = {"finetune": 1.0, "lora": 5.0, "prefix": 50.0, "prompt": 250.0}
+METHOD_RATES = {"finetune": 1.0, "lora": 5.0, "prefix": 50.0, "prompt": 125.0}
 METHOD_EPOCHS = {"finetune": 1.0, "lora": 1.0, "prefix": 2.0, "prompt": 2.0}
 # By head, tokens in a batch and batches added up to a step: a question with its context is as long as a dozen
 # sentences, and a step needs some of them; one batch of 4,096 tokens is no faster, and takes 1.7 times the memory.

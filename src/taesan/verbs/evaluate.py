@@ -1,13 +1,18 @@
 """`taesan evaluate DIR FILE`: how well a model does on labelled rows, with intervals."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from taesan.data import Report, check_predictions, read_predictions
+from taesan.engine.infer import Asked
 from taesan.engine.load import open_predictor
+from taesan.engine.scoring import TextPredictor
 from taesan.errors import UsageError
 from taesan.progress import Progress
-from taesan.tasks.base import Evaluation, Learnt, TakesAnswers
+from taesan.tasks.base import Evaluation, Example, Learnt, TakesAnswers
 from taesan.verbs.reading import Source, find_task, read_examples
 
 
@@ -21,9 +26,13 @@ def evaluate(
     device: str = "cpu",
     backbone: str | None = None,
     seed: int = 42,
+    orders: int = 0,
     quiet: bool = True,
 ) -> Evaluation:
     """Every metric of the model's task on the rows of `file`. `seed` is that of the bootstrap.
+
+    With `orders`, a model with shots is asked again with its shots in so many random orders, and how far that moves
+    each score stands in the tables.
 
     Raises: DataError, also for a label that the model does not know; InputMissing, StorageError.
     """
@@ -39,7 +48,23 @@ def evaluate(
         predictions = list(predictor.predict(examples, advance=progress.advance))
         if predictor.cut:
             progress.say(f"{predictor.cut:,} texts are longer than the model reads ({manifest['encode']['long_text']})")
-    return predictor.task.evaluate(examples, predictions, predictor.learnt, seed=seed)
+    evaluation = predictor.task.evaluate(examples, predictions, predictor.learnt, seed=seed)
+    return _in_orders(predictor, examples, evaluation, orders, seed) if orders else evaluation
+
+
+def _in_orders(predictor: Asked, examples: list[Example], evaluation: Evaluation, orders: int, seed: int) -> Evaluation:
+    if not isinstance(predictor, TextPredictor) or len(predictor.asking.shots) < 2 or predictor.asking.similar:
+        raise UsageError(f"orders is {orders}, and the model has no fixed shots that could stand in another order")
+    found: dict[str, list[float]] = {}
+    for number in range(orders):
+        shuffled = predictor.in_order(np.random.default_rng((seed, number)).permutation(len(predictor.asking.shots)))
+        scores = predictor.task.scores(examples, list(shuffled.predict(examples)), predictor.learnt)
+        for name, value in scores.items():
+            found.setdefault(name, []).append(value)
+    lines = [f"{orders} orders of the shots: mean, least and most", ""]
+    lines += [f"{name:<20}{np.mean(own):.4f}   {min(own):.4f} to {max(own):.4f}" for name, own in found.items()]
+    text = "\n".join([evaluation.text, "", *lines])
+    return replace(evaluation, tables={**evaluation.tables, "orders": found}, text=text)
 
 
 def evaluate_predictions(
