@@ -38,7 +38,7 @@ def test_zero_shot_needs_no_file(backbones, labelled, tmp_path, architecture) ->
     manifest = taesan.show(folder)
     assert manifest["labels"] == ["긍정", "부정"]
     assert manifest["trained_parameters"] == 0
-    assert manifest["rows"] == {"train": 0, "validation": 0, "test": 0}
+    assert manifest["rows"] == {"shots": 0, "unlabelled": 0, "validation": 0, "test": 0}
     assert manifest["asking"]["calibration"].startswith("content-free")
     (answer,) = taesan.predict(folder, ["재미있게 보았다"])
     assert sum(answer.probabilities.values()) == pytest.approx(1)

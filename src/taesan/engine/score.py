@@ -90,6 +90,7 @@ class LocalScorer:
         self._backbone = cast(PreTrainedModel, model.encoder.get_submodule("backbone"))
         self._prefixes: OrderedDict[tuple[int, ...], KeysValues] = OrderedDict()
         self._boundaries: dict[tuple[str, str], tuple[int, ...]] = {}
+        self._begun: tuple[str, tuple[int, ...]] = "", ()  # the shared text that was read last
         self._generator: Generator | None = None
         self._shares = not masked and self._agrees()
 
@@ -134,7 +135,10 @@ class LocalScorer:
         """
         text, layout = prompt.before.rstrip(), self._tokenizer.layout
         begun = prompt.before[: prompt.shared].rstrip()
-        whole, part = (tuple(ids.tolist()) for ids in self._tokenizer.ids([text, begun]))
+        (whole,) = (tuple(ids.tolist()) for ids in self._tokenizer.ids([text]))
+        if begun != self._begun[0]:
+            self._begun = begun, tuple(self._tokenizer.ids([begun])[0].tolist())
+        part = self._begun[1]
         # Of nothing at all nothing follows: then the text's end, which stands before every other text, begins it.
         start = layout.prefix or (() if whole else layout.suffix[:1] or layout.middle[:1])
         ids = (*start, *whole)

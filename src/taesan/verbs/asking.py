@@ -112,6 +112,13 @@ def ask_in_context(
         "peak_memory_bytes": peak_memory_bytes(),
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "trained_parameters": 0,
+        # Labels that were seen, and texts whose labels were not looked at.
+        "rows": {
+            "shots": len(asking.shots),
+            "unlabelled": len(texts),
+            "validation": len(data.validation),
+            "test": len(data.test),
+        },
         "asking": {
             "shots": len(asking.shots),
             "similar": similar,

@@ -13,6 +13,8 @@ _TAGS = {
     "language_model": "text-generation",
 }
 
+_ADDS = dict.fromkeys(("lora", "prefix", "prompt"), "peft")
+
 
 def model_card(manifest: dict[str, Any]) -> str:
     """Markdown for people and for the hub."""
@@ -27,20 +29,36 @@ def model_card(manifest: dict[str, Any]) -> str:
         f"- {part}: {record['name']}, SHA-256 {record['sha256']}" for part, record in manifest["data"].items()
     )
     labels = f"Labels: {', '.join(manifest['labels'])}\n\n" if manifest["labels"] else ""
+    made = f"Made by taesan from {origin} {backbone['name']} (SHA-256 {backbone['sha256']})"
+    if "asking" in manifest:
+        asking = manifest["asking"]
+        made += (
+            f" in context: no weight was trained. {asking['shots']:,} labelled rows are shown before every question; "
+            f"the template {asking['template']} was chosen by: {asking['template_chosen_by']}; calibration: "
+            f"{asking['calibration']}. Test rows chose nothing."
+        )
+    else:
+        made += (
+            f" and {rows['train']:,} rows, with {rows['validation']:,} more to choose the checkpoint by. "
+            f"{manifest['trained_parameters']:,} of {manifest['parameters']:,} parameters were trained.\n\nThe "
+            "validation rows chose the checkpoint, so their scores flatter it a little; test rows chose nothing."
+        )
+    if _ADDS.get(manifest["method"]):
+        made += (
+            "\n\nThe folder holds what was added to the backbone, not the backbone, and opens on that one alone. "
+            "`taesan export --format peft` lays both side by side for PEFT."
+        )
     return f"""---
-library_name: transformers
+library_name: {_ADDS.get(manifest["method"], "transformers")}
 pipeline_tag: {_TAGS[TASKS[manifest["task"]].head]}
 ---
 # {manifest["task"].capitalize()} by {manifest["method"]}
 
-Made by taesan from {origin} {backbone["name"]} (SHA-256 {backbone["sha256"]}) and {rows["train"]:,} rows, with \
-{rows["validation"]:,} more to choose the checkpoint by.
+{made}
 
 | rows of | how many | score | value | 95% interval |
 |---|---|---|---|---|
 {scores}
-
-The validation rows chose the checkpoint, so their scores flatter it a little; test rows chose nothing.
 
 {labels}Data
 

@@ -40,17 +40,32 @@ def describe(folder: str | Path, manifest: dict[str, Any]) -> str:
             f"{folder}: {manifest['task']} by {manifest['method']}",
             f"  backbone     {backbone['name']}{scratch}, SHA-256 {backbone['sha256'][:16]}…",
             *([f"  labels       {', '.join(manifest['labels'])}"] if manifest["labels"] else []),
-            "  rows         " + ", ".join(f"{count:,} {part}" for part, count in manifest["rows"].items() if count),
+            "  rows         "
+            + (", ".join(f"{count:,} {part}" for part, count in manifest["rows"].items() if count) or "none"),
         ]
         for part, scores in manifest["scores"].items():
             for name, score in scores.items():
                 lines.append(
                     f"  {part + ' ' + name:<30} {score['value']:.4f}   {score['low']:.4f} to {score['high']:.4f}"
                 )
+        asking = manifest.get("asking")
+        if asking:
+            shots = (
+                f"{asking['similar']} of {asking['shots']:,}, the most similar"
+                if asking["similar"]
+                else asking["shots"]
+            )
+            lines.append(f"  shots        {shots}; calibration: {asking['calibration']}")
+            lines.append(f"  template     {asking['template']}, chosen by: {asking['template_chosen_by']}")
         lines.append(
             f"  trained      {manifest['trained_parameters']:,} of {manifest['parameters']:,} parameters, "
             f"{manifest['steps']:,} steps (best at {manifest['best_step']:,}), {duration(manifest['seconds'])}"
         )
+        if "peak_memory_bytes" in manifest:  # older folders do not know
+            lines.append(f"  memory       {manifest['peak_memory_bytes'] / 1e6:,.0f} MB at the peak")
+        for number, attempt in enumerate(manifest.get("attempts", ())[:-1], 1):
+            how = f"{attempt['learning_rate']:g} {attempt['initialization']}".rstrip()
+            lines.append(f"  attempt {number}    learnt nothing in {attempt['steps']:,} steps ({how})")
     records = manifest["data"].items() if isinstance(manifest["data"], dict) else enumerate(manifest["data"], 1)
     lines += [f"  data {key}: {record['name']}, SHA-256 {record['sha256'][:16]}…" for key, record in records]
     lines.append(f"  {len(manifest['files'])} files, {size / 1e6:.1f} MB, all verified")
