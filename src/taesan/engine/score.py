@@ -29,6 +29,7 @@ from taesan.text.tokenizer import Encoding, Ids, Tokenizer
 
 Floats = NDArray[np.float64]
 BRANCH_TOKENS = 512  # of branches in one row
+BATCH_PLACES = 4096  # keys and values that the rows of a batch have together
 STARTS = 64  # places of a text where an answer may begin: the likeliest, where there are more
 MASKED_PART_TOKENS = 6  # a part of k tokens takes a pass with k masks
 KEPT_PREFIXES = 32
@@ -206,6 +207,7 @@ class LocalScorer:
                 continue
             room = self._max_length + BRANCH_TOKENS - len(tree.shared)
             length, rows = bucket(len(tree.own) + sum(tree.nodes), room)
+            rows = max(1, min(rows, BATCH_PLACES // (len(tree.shared) + length)))
             asked = 1 << (sum(tree.nodes)).bit_length()
             groups.setdefault((tree.shared, length, rows, asked), []).append(number)
         results: list[_Branches] = [_Branches([], [])] * len(trees)

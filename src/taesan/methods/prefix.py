@@ -7,6 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 from transformers import DynamicCache, PreTrainedModel
+from transformers.cache_utils import Cache, DynamicLayer
 
 from taesan.methods.base import Additions, Arrays, Attempt, KeysValues, Whole
 from taesan.models.heads import Batch
@@ -112,12 +113,15 @@ def keys_values(backbone: PreTrainedModel, ids: tuple[int, ...]) -> KeysValues:
     return [(layer.keys, layer.values) for layer in cache.layers]
 
 
-def cache_of(states: KeysValues, rows: int) -> DynamicCache:
-    """A cache that holds them for each of so many rows."""
-    cache = DynamicCache()
-    for number, (keys, values) in enumerate(states):
-        cache.update(keys.expand(rows, -1, -1, -1), values.expand(rows, -1, -1, -1), number)
-    return cache
+def cache_of(states: KeysValues, rows: int) -> Cache:
+    """A cache that holds them for each of so many rows, without a copy for each."""
+    layers: list[DynamicLayer] = []
+    for keys, values in states:
+        layer = DynamicLayer()
+        layer.dtype, layer.device, layer.is_initialized = keys.dtype, keys.device, True
+        layer.keys, layer.values = keys.expand(rows, -1, -1, -1), values.expand(rows, -1, -1, -1)
+        layers.append(layer)
+    return Cache(layers=[*layers])
 
 
 def virtual_tokens_config(kind: str, config: Any, additions: Additions) -> dict[str, Any]:

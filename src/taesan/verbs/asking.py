@@ -86,9 +86,8 @@ def ask_in_context(
         return TextPredictor(task, scorer, tokenizer, learnt, options, asking)
 
     similar = config.shots if config.shot_choice == "similar" and len(shots) > config.shots else 0
-    texts = [
-        Example(example.texts) for example in data.train[: MOST_TEXTS + len(shots)] if example not in shots or similar
-    ]
+    shown = set[int]() if similar else {id(shot) for shot in shots}
+    texts = [Example(example.texts) for example in data.train if id(example) not in shown][:MOST_TEXTS]
     candidates = [
         Asking(template, words, tuple(shots), similar, config.scoring == "normalized")
         for template, words in templates_for(task, data.labels, wishes, config, masked=masked, name=base.name)

@@ -15,6 +15,7 @@ from taesan.verbs.fit import Fitted, fit
 from taesan.verbs.generate import generate
 from taesan.verbs.predict import predict
 from taesan.verbs.reading import read_all
+from taesan.verbs.show import show
 
 REVIEWS = (
     "기대 없이 봤는데 마지막 장면에서 한참을 울었다",
@@ -22,6 +23,7 @@ REVIEWS = (
     "나쁘지 않네요. 다음 편도 볼 것 같습니다",
     "환불받고 싶다",
 )
+WORDS = {"긍정": "최고", "부정": "별로"}
 PAIR = ("아이가 마당에서 강아지와 놀고 있다.", "강아지는 집 안에서 자고 있다.")
 SENTENCE = "세종은 1443년 12월 경복궁에서 스물여덟 자를 만들었다."
 QUESTION = (
@@ -45,16 +47,18 @@ def demo(*, output: str | Path | None = None, quiet: bool = False) -> None:
 
 def _show(folder: Path, *, quiet: bool, kept: bool) -> None:
     _reviews(folder, quiet=quiet)
-    print("3. The other tasks, from a few hundred rows each. So few teach a small model little: beside each score")
+    _families(folder, quiet=quiet)
+    print("4. The other tasks, from a few hundred rows each. So few teach a small model little: beside each score")
     print("   stands what needs no model.\n")
     _pairs(folder, quiet=quiet)
     _entities(folder, quiet=quiet)
     _questions(folder, quiet=quiet)
     _texts(folder, quiet=quiet)
-    print("4. Now your own file: a CSV, TSV or JSONL with columns text and label.\n")
+    print("5. Now your own file: a CSV, TSV or JSONL with columns text and label.\n")
     print("   taesan check classification mine.csv")
     print("   taesan fit classification mine.csv --output my-model")
     print("   taesan predict my-model --input new.csv --output answers.jsonl")
+    print("\n   Without a label: taesan fit classification --labels A,B --method in-context --output my-model")
     print("\n   Other tasks: pair, ner, qa, generation. Their files: docs/tasks.md")
     if kept:
         print(f"\n   The demo's models are in {folder}: taesan show {folder / 'reviews'}")
@@ -76,6 +80,34 @@ def _reviews(folder: Path, *, quiet: bool) -> None:
     for text, prediction in zip(REVIEWS, predict(predictor, REVIEWS), strict=True):
         print(f"   {shorten(text, 70)}")
         _bars(prediction.as_dict()["probabilities"])
+
+
+def _families(folder: Path, *, quiet: bool) -> None:
+    print("3. The same reviews by all three families of technique: all weights move, a few, or none.\n")
+    given = (samples.REVIEWS, samples.REVIEWS_HELD_OUT)
+    folders = {"fine-tuning": folder / "reviews"}
+    for name, method in (("LoRA", "lora"), ("soft prompt", "prompt")):
+        words = WORDS if method == "prompt" else None
+        folders[name] = folder / f"reviews-{method}"
+        _fit("classification", *given, folders[name], method=method, label_words=words, quiet=quiet)
+    # Zero shots: no row is read to learn from. The words in which the answer is asked for are all that it is told.
+    folders["in context, no label"] = folder / "reviews-in-context"
+    how = {"method": "in-context", "label_words": WORDS, "backbone": "taesan:gpt-mini"}
+    _fit("classification", *given, folders["in context, no label"], **how, quiet=quiet)
+    print("   right answers on the held-out reviews (95% interval), weights trained, kB on disk, time:\n")
+    for name, path in folders.items():
+        manifest = show(path)
+        score = Score(**manifest["scores"]["test"]["accuracy"])
+        size = sum(record["bytes"] for record in manifest["files"].values())
+        print(
+            f"   {name:<22} {bar(score.value)} {100 * score.value:5.1f}%   ({100 * score.low:.1f} to "
+            f"{100 * score.high:.1f})   {manifest['trained_parameters']:>9,}  {size / 1e3:>8,.0f} kB   "
+            f"{duration(manifest['seconds'])}"
+        )
+    print("\n   LoRA and the prompt add to taesan:bert-mini and leave it as it is; in context taesan:gpt-mini is asked")
+    print(
+        "   which word goes on: 최고 or 별로. Which technique wins, and from how many labels on: docs/techniques.md\n"
+    )
 
 
 def _pairs(folder: Path, *, quiet: bool) -> None:
@@ -164,6 +196,9 @@ def _fit(
     *,
     config: FitConfig | None = None,
     from_scratch: bool = False,
+    method: str = "finetune",
+    label_words: dict[str, str] | None = None,
+    backbone: str | None = None,
     quiet: bool,
 ) -> Fitted:
     return fit(
@@ -171,6 +206,9 @@ def _fit(
         train,
         test=test,
         output=folder,
+        method=method,
+        label_words=label_words,
+        backbone=backbone,
         from_scratch=from_scratch,
         config=config,
         overwrite=folder.exists(),
