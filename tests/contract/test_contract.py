@@ -134,6 +134,7 @@ def check_answer(given, answer, _labels) -> None:
     chances = [candidate["probability"] for candidate in answer["candidates"]]
     # In context nothing but the shots says whether a question may have no answer.
     assert sum(chances) + answer.get("no_answer_probability", 0.0) <= 1 + 1e-9
+    assert chances == sorted(chances, reverse=True)
     assert answer["answer"] in ("", answer["candidates"][0]["text"])
 
 

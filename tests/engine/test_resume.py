@@ -73,8 +73,17 @@ def events(folder):
         [],
         settings("patience=2", "validations=3", "learning_rate=0.05", "checkpoint_steps=1"),
         settings("accumulation=2", "class_weights=balanced"),
+        ["--method", "lora", *settings("rank=2", "learning_rate=0.02")],
+        ["--method", "prefix", *settings("virtual_tokens=2", "learning_rate=0.0", "notice=0.3")],
+        [
+            "--method",
+            "prompt",
+            "--label-words",
+            "긍정=좋다,부정=별로",
+            *settings("virtual_tokens=2", "reparametrization=true"),
+        ],
     ],
-    ids=["best", "early", "accumulation"],
+    ids=["best", "early", "accumulation", "lora", "prefix", "prompt"],
 )
 def test_resumed_equals_undisturbed(fit, die, tmp_path, more, stops):
     fit(tmp_path / "undisturbed", *more)
@@ -82,9 +91,11 @@ def test_resumed_equals_undisturbed(fit, die, tmp_path, more, stops):
         die(count, fit, tmp_path / "model", *more, *(["--resume"] if number else []))
     fit(tmp_path / "model", *more, "--resume")
     whole, resumed = (store.open_model(tmp_path / name) for name in ("undisturbed", "model"))
-    for name in ("model.safetensors", "config.json", "tokenizer.json", "run.json", "log.jsonl"):
+    assert resumed.names == whole.names
+    for name in (name for name in whole.names if name != "README.md"):
         assert resumed.read(name) == whole.read(name), name
     assert resumed.manifest["scores"] == whole.manifest["scores"]
+    assert resumed.manifest["attempts"] == whole.manifest["attempts"]
     steps = [event["step"] for event in events(tmp_path / "model") if "loss" in event]
     assert steps == list(range(1, whole.manifest["steps"] + 1))
     if "patience=2" in more:

@@ -240,7 +240,7 @@ def seek(record: Mapping[str, Any], *, name: str | None = None) -> Backbone:
     other = ""
     for place in dict.fromkeys((record["name"], record.get("path") or record["name"], *embedded)):
         try:
-            found = find(place)
+            found = find(place, cached=True)
             if _is(found, record):
                 return found
             other = other or place
@@ -249,7 +249,7 @@ def seek(record: Mapping[str, Any], *, name: str | None = None) -> Backbone:
     there = f"; what is at {escape(other)} has other weights or another tokenizer" if other else ""
     raise InputMissing(
         f"the backbone {escape(record['name'])} (SHA-256 {record['sha256'][:16]}…), which the model adds to, is not to "
-        f"be found{there}. Name it: --backbone FOLDER"
+        f"be found{there}. Name it: --backbone NAME"
     )
 
 
@@ -257,9 +257,9 @@ def _is(backbone: Backbone, record: Mapping[str, Any]) -> bool:
     return backbone.sha256 == record["sha256"] and record.get("tokenizer_sha256") in (None, backbone.tokenizer_sha256)
 
 
-def find(name: str) -> Backbone:
+def find(name: str, *, cached: bool = False) -> Backbone:
     """The backbone of that name. Raises: InputMissing where there is none, saying what was looked for."""
-    return Backbone(name, locate(name))
+    return Backbone(name, locate(name, cached=cached))
 
 
 def model_arrays(model: PreTrainedModel, *, half: bool = False) -> dict[str, NDArray[Any]]:

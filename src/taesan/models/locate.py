@@ -16,9 +16,10 @@ def default_backbone(head: str) -> str:
     return DEFAULT_CAUSAL if head == "language_model" else DEFAULT
 
 
-def locate(name: str) -> Path:
+def locate(name: str, *, cached: bool = False) -> Path:
     """The folder of `taesan:…`, of a path, or of a name on the Hugging Face hub (its cache, when offline).
 
+    `cached`: nothing is fetched. It is what a folder may ask for that somebody else made.
     Raises: InputMissing where there is none, saying what was looked for.
     """
     if name.startswith(EMBEDDED_PREFIX):
@@ -32,15 +33,15 @@ def locate(name: str) -> Path:
         return path
     if path.exists() or name.startswith((".", "/", "~")) or name.count("/") > 1:
         raise InputMissing(f"there is no backbone folder {escape(name)}")
-    return _from_hub(name)
+    return _from_hub(name, cached=cached)
 
 
-def _from_hub(name: str) -> Path:
+def _from_hub(name: str, *, cached: bool) -> Path:
     from huggingface_hub import snapshot_download  # noqa: PLC0415  a hub name is the rare case
 
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     try:
-        return Path(snapshot_download(name, allow_patterns=HUB_FILES))
+        return Path(snapshot_download(name, allow_patterns=HUB_FILES, local_files_only=cached))
     except Exception as error:
         raise InputMissing(
             f"there is no folder {escape(name)}, and the hub did not answer for that name ({type(error).__name__}). "

@@ -342,7 +342,9 @@ def _decode(example: Example, encoded: Encoded, outputs: Sequence[Logits], learn
     return AnswerPrediction(
         example.id,
         context,
-        tuple(_candidates(context, encoded.offsets, chosen, counts["endings"])),
+        tuple(
+            sorted(_candidates(context, encoded.offsets, chosen, counts["endings"]), key=lambda one: -one.probability)
+        ),
         chosen.nothing,
         counts["threshold"],
         tuple(_words(context, encoded.offsets, chosen)),

@@ -157,8 +157,8 @@ def learn(
         if not moved:
             say(
                 f"nothing was learnt: {task.metric} {best:.4f} after {result.state.step:,} steps, where the best "
-                f"constant answer has {constant:.4f}. "
-                + ("No other way to begin is left." if last else "Begun anew in another way.")
+                f"constant answer has {constant:.4f}"
+                + ("" if len(attempts) == 1 else "; no other way to begin is left" if last else "; begun anew")
             )
         if moved or last:
             break
