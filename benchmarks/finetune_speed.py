@@ -185,7 +185,7 @@ def run_taesan(cell: dict[str, Any], output: Path) -> dict[str, Any]:
 
     import taesan
     from taesan.config import FitConfig
-    from taesan.verbs import fit as verb
+    from taesan.verbs import training as verb
 
     training, everything = Clock(), Clock()
     loop = verb.train_loop

@@ -163,7 +163,7 @@ def train_taesan(cell: dict[str, Any], output: Path) -> dict[str, Any]:
 
     import taesan
     from taesan.config import FitConfig
-    from taesan.verbs import fit as verb
+    from taesan.verbs import training as verb
 
     clock, loop = Clock(), verb.train_loop
     steps: list[int] = []

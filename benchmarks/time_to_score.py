@@ -61,7 +61,7 @@ def run(cell: dict[str, Any]) -> dict[str, Any]:
     from taesan.config import FitConfig
     from taesan.data import Report, stratified_sample
     from taesan.tasks import TASKS
-    from taesan.verbs import fit as verb
+    from taesan.verbs import training as verb
     from taesan.verbs.reading import Source, read_examples
 
     report = Report()
