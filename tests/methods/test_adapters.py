@@ -191,12 +191,12 @@ def test_another_backbone_is_refused_also_after_moving(backbones, labelled, tmp_
         taesan.predict(folder, ["서울"], backbone=str(backbones["roberta-prelayernorm"]))
     weights = (moved / "model.safetensors").read_bytes()
     (moved / "model.safetensors").write_bytes(weights[:-1] + bytes([weights[-1] ^ 1]))
-    with pytest.raises(StorageError, match="weights or its tokenizer differ"):
+    with pytest.raises(StorageError, match="its config or its tokenizer differ"):
         taesan.predict(folder, ["서울"], backbone=str(moved))
     (moved / "model.safetensors").write_bytes(weights)
     tokens = (moved / "tokenizer.json").read_text("utf-8")
     (moved / "tokenizer.json").write_text(tokens.replace('"##', '"#', 1), "utf-8")
-    with pytest.raises(StorageError, match="weights or its tokenizer differ"):
+    with pytest.raises(StorageError, match="its config or its tokenizer differ"):
         taesan.predict(folder, ["서울"], backbone=str(moved))
 
 

@@ -12,8 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from transformers import DynamicCache, PreTrainedModel
-from transformers.cache_utils import DynamicLayer
+from transformers import PreTrainedModel
 
 from taesan.config import GenerationOptions
 from taesan.engine import gpt2_step
@@ -23,7 +22,7 @@ from taesan.engine.decoding import Generated, chances
 from taesan.engine.packed import frozen, packed
 from taesan.engine.rows import JointRows, LoneRows, Rows
 from taesan.errors import UsageError
-from taesan.methods.base import KeysValues
+from taesan.models.cache import KeysValues, keeps_everything
 from taesan.text.tokenizer import Ids
 
 BATCH_ROWS = 64
@@ -228,8 +227,7 @@ def _fastest(model: PreTrainedModel, before: KeysValues) -> tuple[PreTrainedMode
     """
     plain = frozen(model)
     prompts = [np.arange(1, 1 + length, dtype=np.int32) % _vocabulary(plain) for length in (3, 6)]
-    # A layer that forgets, or keeps no keys, cannot be put side by side, even if two short texts agree.
-    whole = all(type(layer) is DynamicLayer for layer in DynamicCache(config=model.config).layers)
+    whole = keeps_everything(model)  # else texts cannot be put side by side, even if two short ones agree
     direct = (Way.DIRECT,) if whole and gpt2_step.applies(plain) else ()
     ways = (*direct, Way.JOINT, Way.LONE) if whole else (Way.LONE,)
     with torch.inference_mode():

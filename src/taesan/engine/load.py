@@ -14,6 +14,7 @@ from taesan import store
 from taesan.config import GenerationOptions
 from taesan.engine.asking import read_asking
 from taesan.engine.infer import Asked, Predictor
+from taesan.engine.process import check_device
 from taesan.engine.score import LocalScorer
 from taesan.engine.scoring import TextPredictor
 from taesan.engine.session import TorchSession
@@ -47,6 +48,7 @@ def open_predictor(
     opened with the same `shared` have their backbone in memory once.
     Raises: InputMissing, StorageError where it is no model for a task or does not verify, or the backbone is another.
     """
+    check_device(device)
     folder = store.open_model(path)
     manifest = folder.manifest
     task, method = TASKS.get(manifest.get("task", "")), METHODS.get(manifest.get("method", ""))

@@ -19,8 +19,8 @@ class Process:
         """Raises: UsageError for a device that is not there."""
         if threads:
             torch.set_num_threads(threads)
-        if device not in ("auto", "cpu") and not _available(device):
-            raise UsageError(f"the device {device!r} is not there; expected auto, cpu{_devices()}")
+        if device != "auto":
+            check_device(device)
         self.accelerator = Accelerator(cpu=device == "cpu", mixed_precision=_precision(precision, device))
         self.rank = self.accelerator.process_index
         self.count = self.accelerator.num_processes
@@ -58,6 +58,12 @@ class Process:
 
     def unwrap(self, model: nn.Module) -> nn.Module:
         return self.accelerator.unwrap_model(model)
+
+
+def check_device(device: str) -> None:
+    """Raises: UsageError for a device that is not there."""
+    if device != "cpu" and not _available(device):
+        raise UsageError(f"the device {device!r} is not there; expected auto, cpu{_devices()}")
 
 
 def _leave() -> None:

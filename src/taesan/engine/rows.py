@@ -10,8 +10,7 @@ from transformers import DynamicCache, PreTrainedModel
 from transformers.cache_utils import Cache, DynamicLayer
 
 from taesan.engine import gpt2_step
-from taesan.methods.base import KeysValues
-from taesan.methods.prefix import cache_of
+from taesan.models.cache import KeysValues, cache_of
 from taesan.text.tokenizer import Ids
 
 # A product of fewer rows than this runs through another kernel, with other bits (measured: 1, 2 and 3 rows differ).

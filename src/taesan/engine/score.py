@@ -21,8 +21,8 @@ from taesan.engine.decoding import Generated
 from taesan.engine.generate import Generator
 from taesan.engine.infer import OnToken, bucket
 from taesan.engine.scoring import PART_TOKENS, Free, Parts
-from taesan.methods.base import Adapted, KeysValues
-from taesan.methods.prefix import cache_of
+from taesan.methods.base import Adapted
+from taesan.models.cache import KeysValues, cache_of, keeps_everything
 from taesan.tasks.base import Found
 from taesan.tasks.templates import Prompt
 from taesan.text.tokenizer import Encoding, Ids, Tokenizer
@@ -32,7 +32,8 @@ BRANCH_TOKENS = 512  # of branches in one row
 BATCH_PLACES = 4096  # keys and values that the rows of a batch have together
 STARTS = 64  # places of a text where an answer may begin: the likeliest, where there are more
 MASKED_PART_TOKENS = 6  # a part of k tokens takes a pass with k masks
-KEPT_PREFIXES = 32
+KEPT_PREFIX_TOKENS = 4096  # and at least one prefix
+KEPT_BOUNDARIES = 4096
 BLANK_PROMPTS = 64  # answered at a time
 _INSIDE = re.compile(r"\w\w")
 _SAYS = re.compile(r"\w")  # marks alone are no answer
@@ -92,8 +93,9 @@ class LocalScorer:
         self._prefixes: OrderedDict[tuple[int, ...], KeysValues] = OrderedDict()
         self._boundaries: dict[tuple[str, str], tuple[int, ...]] = {}
         self._begun: tuple[str, tuple[int, ...]] = "", ()  # the shared text that was read last
+        self._closings: dict[str, tuple[int, ...]] = {}
         self._generator: Generator | None = None
-        self._shares = not masked and self._agrees()
+        self._shares = not masked and keeps_everything(self._backbone) and self._agrees()
 
     def score(self, prompts: Sequence[Prompt], choices: Sequence[Sequence[str]]) -> list[Found]:
         if self._masked:
@@ -113,14 +115,35 @@ class LocalScorer:
     def write(
         self, prompts: Sequence[Prompt], constraint: Free, *, on_token: OnToken | None = None
     ) -> list[list[Generated]]:
+        mark = constraint.ends[0]
         if self._generator is None:
-            ends = self._tokenizer.ids([constraint.ends[0]])[0].tolist()
-            end = ends[0] if len(ends) == 1 else self._tokenizer.separator_id
+            alone = self._tokenizer.ids([mark])[0].tolist()
+            end = alone[0] if len(alone) == 1 else self._tokenizer.separator_id
             banned = tuple(sorted(self._tokenizer.control_ids - {end}))
             with self._model.whole() as model:
                 self._generator = Generator(model, end_id=end, max_length=self._max_length, banned=banned)
         ids = [np.array([*shared, *own], dtype=np.int32) for shared, own, _ in map(self._read, prompts)]
-        return self._generator.generate(ids, constraint.options, on_token=on_token)
+        written = self._generator.generate(ids, constraint.options, on_token=on_token)
+        return [[self._until(mark, text) for text in texts] for texts in written]
+
+    def _until(self, mark: str, text: Generated) -> Generated:
+        """The text before a mark that the vocabulary also has inside longer tokens."""
+        place = next((i for i, number in enumerate(text.ids) if mark in self._tokenizer.piece(number)), None)
+        if place is None:
+            return text
+        return Generated(
+            text.ids[:place], True, text.token_log_probabilities[: place + 1], text.candidates[: place + 1]
+        )
+
+    def _closing(self, mark: str) -> tuple[int, ...]:
+        """Tokens that begin with a mark; the end of a text where the vocabulary has none."""
+        if mark not in self._closings:
+            tokenizer = self._tokenizer
+            own = (number for number in range(tokenizer.vocabulary_size) if number not in tokenizer.control_ids)
+            found = tuple(number for number in own if tokenizer.piece(number).startswith(mark))
+            ending = () if tokenizer.separator_id is None else (tokenizer.separator_id,)
+            self._closings[mark] = found or ending
+        return self._closings[mark]
 
     # Left to right --------------------------------------------------------------------------------------------------
 
@@ -151,6 +174,8 @@ class LocalScorer:
         """The answer's ids behind a text: those that the two have together beyond the text's own."""
         words = text.split()
         key = (words[-1] if words else "", answer)
+        if len(self._boundaries) > KEPT_BOUNDARIES:
+            self._boundaries.clear()
         if key not in self._boundaries:
             alone, joined, apart = (tuple(ids.tolist()) for ids in self._tokenizer.ids([text, text + answer, answer]))
             self._boundaries[key] = joined[len(alone) :] if joined[: len(alone)] == alone else apart
@@ -160,7 +185,7 @@ class LocalScorer:
         """Every part that begins where a word does, with the chance that the answer ends after it."""
         shared, own, space = self._read(prompt)
         context = (*shared, *own)
-        if len(context) > 1:
+        if self._shares and len(context) > 1:
             self._prefix(context[:-1], begun=shared)
         (encoding,) = self._tokenizer.encode([space[-1:] + constraint.text])
         offsets = np.maximum(encoding.offsets - len(space[-1:]), 0)
@@ -173,12 +198,12 @@ class LocalScorer:
             starts = [starts[place] for place in sorted(order)]
         others = [self._behind(prompt.before.rstrip(), space + other) for other in constraint.others]
         branches = [tuple(ids[place : place + PART_TOKENS]) for place in starts] + others
-        ends = tuple({self._tokenizer.ids([end])[0].tolist()[0] for end in constraint.ends if end})
+        ends = tuple(sorted({number for mark in constraint.ends for number in self._closing(mark)}))
         # The question is a part of what all rows share: several rows hold its branches where one is too short.
         trees = [_Tree(context[:-1], context[-1:], tuple(some), ends) for some in _portions(branches)]
         grown = self._grow(trees)
         tokens = [one for part in grown for one in part.tokens]
-        closing = [one for part in grown for one in part.ends]
+        closing = [one for part in grown for one in part.ends] if ends else [np.zeros(len(one)) for one in tokens]
         spans: list[tuple[int, int]] = []
         scores: list[float] = []
         seen: set[tuple[int, ...]] = set()
@@ -264,7 +289,7 @@ class LocalScorer:
             model: Any = self._backbone
             with torch.inference_mode():
                 model(input_ids=tensor, attention_mask=attended, past_key_values=cache, use_cache=True)
-            while len(self._prefixes) >= KEPT_PREFIXES:
+            while self._prefixes and sum(map(len, self._prefixes)) + len(shared) > KEPT_PREFIX_TOKENS:
                 self._prefixes.popitem(last=False)
             self._prefixes[shared] = [(layer.keys, layer.values) for layer in cache.layers]
         self._prefixes.move_to_end(shared)
@@ -415,11 +440,11 @@ def _gathered(tree: _Tree, likely: Tensor) -> _Branches:
         columns += branch
         at += nodes
     device = likely.device
-    values = likely[torch.tensor(rows, device=device), torch.tensor(columns, device=device)].double().cpu().numpy()
+    values = likely[torch.tensor(rows, device=device), torch.tensor(columns, device=device)].cpu().double().numpy()
     tokens = np.split(values, np.cumsum([len(branch) for branch in tree.branches])[:-1])
     if not tree.ends:
         return _Branches(tokens, [])
-    closing = likely[1:at, list(tree.ends)].double().logsumexp(dim=1).cpu().numpy()
+    closing = likely[1:at, list(tree.ends)].cpu().double().logsumexp(dim=1).numpy()
     return _Branches(tokens, np.split(closing, np.cumsum(tree.nodes)[:-1]))
 
 

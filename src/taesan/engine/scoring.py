@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from taesan.config import GenerationOptions
 from taesan.engine.decoding import Generated
 from taesan.engine.infer import CHUNK_ROWS, Advance, OnToken, chunks
+from taesan.errors import DataError, Problem
 from taesan.tasks.base import Ask, EncodeOptions, Example, Found, Learnt, Prediction, Task
 from taesan.tasks.fitting import fit_slots
 from taesan.tasks.templates import Prompt, Template
@@ -98,14 +99,14 @@ class TextPredictor:
             if advance is not None:
                 advance(len(chunk))
             for example, one in zip(chunk, found, strict=True):
-                yield self.task.parse(example, [self._judged(answer) for answer in one], self.learnt)
+                yield self.task.parse(example, one, self.learnt)
 
     def choices(self, examples: Sequence[Example]) -> NDArray[np.float64]:
         """Log-probabilities of the choices as they are, (examples, choices): what calibration is estimated from."""
         plain = replace(self.asking, offsets=())
         asked = TextPredictor(self.task, self._scorer, self.tokenizer, self.learnt, self.options, plain)
         found = asked._ask(examples)
-        return np.array([asked._judged(one).choices for (one,) in found])
+        return np.array([one.choices for (one,) in found])
 
     def write(
         self, examples: Sequence[Example], options: GenerationOptions, *, on_token: OnToken | None = None
@@ -136,7 +137,7 @@ class TextPredictor:
         constraints = [Parts(ask.slots[ask.parts_of], ask.choices, self._ends()) for ask, _ in parts]
         spans = iter(self._scorer.generate([prompt for _, prompt in parts], constraints))
         for number, ask, _ in asked:
-            found[number].append(next(spans if ask.parts_of else choices))
+            found[number].append(next(spans) if ask.parts_of else self._judged(next(choices)))
         if self.generation is not None:
             texts = self.write(examples, self.generation)
             found = [
@@ -146,7 +147,7 @@ class TextPredictor:
         return found
 
     def _judged(self, found: Found) -> Found:
-        if not len(self.asking.words) or len(found.spans):
+        if not self.asking.words:
             return found
         scores = found.choices
         if self.asking.normalized:
@@ -159,6 +160,7 @@ class TextPredictor:
         told = [self.task.told(shot, words, template.nothing, template.between) for shot in shots]
         asked = [self.task.ask(shot, words, template.nothing) for shot in shots]
         prompts: list[tuple[Ask, Prompt]] = []
+        shortened = False
         for number, ask in enumerate(self.task.ask(example, words, template.nothing)):
             before = "".join(
                 template.shot(one[number].slots, answers[number]) for one, answers in zip(asked, told, strict=True)
@@ -169,29 +171,47 @@ class TextPredictor:
             room = self.options.max_length - self._size(before) - self._answer_tokens(ask)
             own = [name for name in self.task.slots if name in ask.slots and name != "label"]
             policy = "head" if ask.parts_of else self.options.long_text  # so that offsets stay what they are
+            self._refuse_long(example, ask)
             slots, cut = fit_slots(ask.slots, self._count, room, self.tokenizer, policy=policy, names=own)
-            self.cut += cut
+            shortened = shortened or cut
             prompts.append((replace(ask, slots=slots), template.prompt(slots, before)))
+        self.cut += shortened
         return prompts
 
     def _shots(self, example: Example) -> Sequence[Example]:
         if not self.asking.similar:
             return self.asking.shots
         if self._similarity is None:
-            self._similarity = Similarity([" ".join(shot.texts) for shot in self.asking.shots])
-        nearest = self._similarity.nearest(" ".join(example.texts), self.asking.similar)
-        return [self.asking.shots[place] for place in reversed(nearest)]  # the most similar one stands last
+            self._similarity = Similarity([self._given(shot) for shot in self.asking.shots])
+        nearest = self._similarity.nearest(self._given(example), self.asking.similar + 1)
+        shots = [self.asking.shots[place] for place in nearest]
+        # Within `fit` a row of the pool itself may be asked about: it is no shot of its own.
+        others = [shot for shot in shots if not (example.line and shot.line == example.line)]
+        return others[: self.asking.similar][::-1]  # the most similar one stands last
+
+    def _given(self, example: Example) -> str:
+        """What is known of an example before its answer is."""
+        return " ".join(example.texts[: sum(name != "label" for name in self.task.slots)])
 
     def _answer_tokens(self, ask: Ask) -> int:
         """Room for what may answer, and for the control tokens around it all."""
         around = self.tokenizer.layout.single_tokens + 2
         if ask.parts_of:
             return around + PART_TOKENS
-        longest = max((self._size(choice) for choice in ask.choices), default=0)
-        # A text may be longer than what is kept free for it: then it ends where the model does.
-        free = self.options.max_length // 4
-        writing = 0 if self.generation is None else min(self.generation.max_tokens, free)
-        return around + max(longest, writing)
+        if self.asking.words:
+            return around + max((self._size(choice) for choice in ask.choices), default=0)
+        # A text is written behind the same prompt whether a reference is known or not.
+        return around + self.options.max_length // 4
+
+    def _refuse_long(self, example: Example, ask: Ask) -> None:
+        most = self.options.max_length // 4
+        for choice in ask.choices if not self.asking.words and not ask.parts_of else ():
+            if (size := self._size(choice)) > most:
+                found, fix = f"{size:,} tokens", "Shorten it, or measure with fine-tuning, which reads windows."
+                expected = f"at most {most:,} beside a prompt and its shots"
+                raise DataError(
+                    [Problem("completion-long", "input", example.line, 0, "completion", found, expected, fix)]
+                )
 
     def _count(self, slots: Mapping[str, str]) -> int:
         prompt = self.asking.template.prompt(slots)

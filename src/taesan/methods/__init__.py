@@ -22,7 +22,10 @@ _SETTINGS = {
     "template": ("prompt", "in-context"),
     "language": ("prompt", "in-context"),
     **dict.fromkeys(("shots", "shot_choice", "long_shots", "scoring", "calibration"), ("in-context",)),
-    **dict.fromkeys(("learning_rate", "epochs"), ("finetune", "lora", "prefix", "prompt")),
+    **dict.fromkeys(
+        ("learning_rate", "epochs", "class_weights", "patience", "validations", "validation_fraction"),
+        ("finetune", "lora", "prefix", "prompt"),
+    ),
 }
 
 
@@ -42,6 +45,12 @@ def refuse_settings(method: Method, config: FitConfig, *, from_scratch: bool) ->
     """A setting that would change nothing is a mistake, not a wish. Raises: UsageError."""
     if from_scratch and method.name != "finetune":
         raise UsageError(f"{method.name} leaves the backbone as it is: of random weights there is nothing to be had")
+    if method.view == "text" and config.long_text == "windows":
+        raise UsageError(
+            f"long_text is windows; in the template of {method.name} a text has one place. Take head-tail."
+        )
+    if config.initial_text and config.initialization != "text":
+        raise UsageError(f"initial_text is for initialization=text, which is {config.initialization}")
     for name, methods in _SETTINGS.items():
         if method.name not in methods and getattr(config, name) != getattr(FitConfig(), name):
             raise UsageError(

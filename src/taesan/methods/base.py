@@ -11,9 +11,9 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from taesan.config import FitConfig
+from taesan.models.cache import KeysValues
 from taesan.models.heads import Batch, Head
 
-KeysValues = list[tuple[torch.Tensor, torch.Tensor]]
 Arrays = Mapping[str, NDArray[Any]]
 
 

@@ -2,14 +2,13 @@
 
 from typing import Any, Literal, cast
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
-from transformers import DynamicCache, PreTrainedModel
-from transformers.cache_utils import Cache, DynamicLayer
+from transformers import PreTrainedModel
 
-from taesan.methods.base import Additions, Arrays, Attempt, KeysValues, Whole
+from taesan.methods.base import Additions, Arrays, Attempt, Whole
+from taesan.models.cache import KeysValues, cache_of, keys_values
 from taesan.models.heads import Batch
 
 PROMPT_EMBEDDINGS = "prompt_embeddings"  # PEFT's name for what is learnt
@@ -99,29 +98,6 @@ class _Prefixed(Whole):
             states = [one[0] for pair in keys_values(self.backbone, additions.initial_ids) for one in pair]
             flat = torch.stack(states).permute(2, 0, 1, 3).reshape(self._tokens, -1)  # (2L, H, V, D/H) to (V, 2L * D)
             self.prefix.load_prompt_embeddings(flat)
-
-
-def keys_values(backbone: PreTrainedModel, ids: tuple[int, ...]) -> KeysValues:
-    """What the layers know of a text, (1, H, T, D/H) each."""
-    training = backbone.training
-    tensor = torch.from_numpy(np.array(ids, dtype=np.int64))[None].to(backbone.device)
-    cache: Any = DynamicCache()
-    model: Any = backbone.eval()
-    with torch.no_grad():
-        model(input_ids=tensor, attention_mask=torch.ones_like(tensor), past_key_values=cache, use_cache=True)
-    backbone.train(training)
-    return [(layer.keys, layer.values) for layer in cache.layers]
-
-
-def cache_of(states: KeysValues, rows: int) -> Cache:
-    """A cache that holds them for each of so many rows, without a copy for each."""
-    layers: list[DynamicLayer] = []
-    for keys, values in states:
-        layer = DynamicLayer()
-        layer.dtype, layer.device, layer.is_initialized = keys.dtype, keys.device, True
-        layer.keys, layer.values = keys.expand(rows, -1, -1, -1), values.expand(rows, -1, -1, -1)
-        layers.append(layer)
-    return Cache(layers=[*layers])
 
 
 def virtual_tokens_config(kind: str, config: Any, additions: Additions) -> dict[str, Any]:

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from torch import nn
 from transformers import DynamicCache, PreTrainedModel
 
-from taesan.methods.base import Additions, Arrays, Attempt, KeysValues, Whole
+from taesan.methods.base import Additions, Arrays, Attempt, Whole
 from taesan.methods.prefix import PROMPT_EMBEDDINGS, virtual_tokens_config
+from taesan.models.cache import KeysValues
 from taesan.models.heads import Batch
 
 
@@ -35,7 +36,8 @@ class Prompt:
 
     def peft_config(self, encoder: nn.Module, additions: Additions) -> dict[str, Any]:
         config = cast(Whole, encoder).backbone.config
-        return virtual_tokens_config("PROMPT_TUNING", config, additions) | {"prompt_tuning_init": "RANDOM"}
+        own = {"prompt_tuning_init": "RANDOM", "token_dim": _width(cast(Whole, encoder).backbone)}
+        return virtual_tokens_config("PROMPT_TUNING", config, additions) | own
 
     def arrays(self, encoder: nn.Module, prefix: str) -> dict[str, NDArray[Any]]:
         with torch.no_grad():
@@ -50,10 +52,15 @@ class Prompt:
             prompt.copy_(given)
 
 
+def _width(backbone: PreTrainedModel) -> int:
+    """Of the embeddings, which in some models is not that of the hidden states."""
+    return backbone.get_input_embeddings().get_parameter("weight").shape[1]
+
+
 class _Prompted(Whole):
     def __init__(self, backbone: PreTrainedModel, additions: Additions):
         super().__init__(backbone)
-        width = backbone.config.hidden_size
+        width = _width(backbone)
         self.prompt = nn.Parameter(torch.zeros(additions.virtual_tokens, width, device=backbone.device))
         self.mixing: nn.Module | None = None
         if not additions.initial_ids:

@@ -119,20 +119,33 @@ class Backbone:
     def tokenizer_sha256(self) -> str:
         return hashlib.sha256(self.tokenizer_files[TOKENIZER_FILES[0]]).hexdigest()
 
+    @cached_property
+    def config_sha256(self) -> str:
+        return hashlib.sha256((self.path / "config.json").read_bytes()).hexdigest()
+
     @property
     def record(self) -> dict[str, Any]:
         """How a model folder remembers it."""
         place = (
             "" if self.name.startswith(EMBEDDED_PREFIX) or not Path(self.name).is_dir() else str(self.path.resolve())
         )
-        return {"name": self.name, "path": place, "sha256": self.sha256, "tokenizer_sha256": self.tokenizer_sha256}
+        return {"name": self.name, "path": place, "sha256": self.sha256, "config_sha256": self.config_sha256} | {
+            "tokenizer_sha256": self.tokenizer_sha256
+        }
 
     def load(
-        self, head: HeadKind, *, labels: tuple[str, ...] = (), from_scratch: bool = False, seed: int = 0
+        self,
+        head: HeadKind,
+        *,
+        labels: tuple[str, ...] = (),
+        from_scratch: bool = False,
+        seed: int = 0,
+        whole: bool = False,
     ) -> PreTrainedModel:
         """The model with a head, float32, in training mode; the head (or everything) drawn from `seed`.
 
-        Raises: StorageError where a tensor of the backbone itself is missing or of another shape.
+        Raises: StorageError where a tensor of the backbone itself is missing or of another shape; `whole`, UsageError
+        where the head is not among the weights.
         """
         config = labelled_config(self, labels)
         the_class = model_class(head, self.kind)
@@ -162,6 +175,11 @@ class Backbone:
             raise StorageError(
                 f"the weights of {self.name} are not whole: {escape(own[0] if own else info['mismatched_keys'][0])} "
                 "is missing or of another shape. Copy the backbone again."
+            )
+        if whole and (new := [key for key in info["missing_keys"] if ".pooler." not in key]):
+            raise UsageError(
+                f"{escape(self.name)} has no head of a language model ({escape(new[0])} is missing), so that there are "
+                "no words to ask for; take --method finetune or lora, or another backbone"
             )
         return model
 
@@ -226,14 +244,15 @@ def labelled_config(backbone: Backbone, labels: tuple[str, ...]) -> Any:
 def seek(record: Mapping[str, Any], *, name: str | None = None) -> Backbone:
     """The backbone that a model folder names: the one that `name` says, else where it was, else an embedded one.
 
-    Raises: StorageError where it has other weights or another tokenizer; InputMissing where there is none.
+    Raises: StorageError where weights, config or tokenizer are others; InputMissing where there is none.
     """
     if name is not None:
         found = find(name)
         if not _is(found, record):
             raise StorageError(
-                f"{escape(name)} is not the backbone that the model was made on, {escape(record['name'])}: its weights "
-                f"or its tokenizer differ (SHA-256 {found.sha256[:16]}…, expected {record['sha256'][:16]}…)"
+                f"{escape(name)} is not the backbone that the model was made on, {escape(record['name'])}: its "
+                f"weights, its config or its tokenizer differ (weights: SHA-256 {found.sha256[:16]}…, expected "
+                f"{record['sha256'][:16]}…)"
             )
         return found
     embedded = sorted(f"{EMBEDDED_PREFIX}{path.name}" for path in EMBEDDED_FOLDER.glob("*") if path.is_dir())
@@ -246,7 +265,7 @@ def seek(record: Mapping[str, Any], *, name: str | None = None) -> Backbone:
             other = other or place
         except (InputMissing, StorageError, UsageError):
             continue
-    there = f"; what is at {escape(other)} has other weights or another tokenizer" if other else ""
+    there = f"; what is at {escape(other)} has other weights, another config or another tokenizer" if other else ""
     raise InputMissing(
         f"the backbone {escape(record['name'])} (SHA-256 {record['sha256'][:16]}…), which the model adds to, is not to "
         f"be found{there}. Name it: --backbone NAME"
@@ -254,7 +273,8 @@ def seek(record: Mapping[str, Any], *, name: str | None = None) -> Backbone:
 
 
 def _is(backbone: Backbone, record: Mapping[str, Any]) -> bool:
-    return backbone.sha256 == record["sha256"] and record.get("tokenizer_sha256") in (None, backbone.tokenizer_sha256)
+    own = backbone.record
+    return all(own[name] == record.get(name) for name in ("sha256", "config_sha256", "tokenizer_sha256"))
 
 
 def find(name: str, *, cached: bool = False) -> Backbone:

@@ -27,13 +27,15 @@ class SharedBackbone:
     def model(self, head: HeadKind, labels: tuple[str, ...] = ()) -> PreTrainedModel:
         """A model of transformers on it; a head that the backbone does not bring is new. Raises: StorageError."""
         if self._model is None:
-            self._model = self.backbone.load("language_model")
+            self._model = self.backbone.load("language_model", whole=True)
         if head in ("language_model", "choice"):
             return shared_copy(self._model)
         kind = model_class(head, self.backbone.kind)
         model = kind.from_config(labelled_config(self.backbone, labels), trust_remote_code=False)
-        network = cast(PreTrainedModel, shared_copy(self._model.base_model))
-        if getattr(model.base_model, "pooler", None) is not None:  # a language model comes without
-            network.pooler = model.base_model.pooler
-        setattr(model, model.base_model_prefix, network)
+        network = cast(PreTrainedModel, model.base_model)
+        own = dict(network.named_parameters()) | dict(network.named_buffers())
+        for name, tensor in [*self._model.base_model.named_parameters(), *self._model.base_model.named_buffers()]:
+            if name in own:  # a head may have the backbone without what a language model needs, and the reverse
+                parent, _, leaf = name.rpartition(".")
+                setattr(network.get_submodule(parent), leaf, tensor)
         return model

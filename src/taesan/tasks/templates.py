@@ -109,7 +109,7 @@ def load(path: str | Path, slots: tuple[str, ...]) -> Templates:
 def read(content: bytes, name: str, slots: tuple[str, ...]) -> Templates:
     """Raises: UsageError."""
     try:
-        file: dict[str, Any] = tomllib.loads(content.decode())
+        file: dict[str, Any] = tomllib.loads(content.decode("utf-8-sig"))
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise UsageError(f"{name} is not TOML: {error}") from None
     if unknown := sorted(set(file) - {"template", "words"}):
@@ -131,6 +131,12 @@ def read(content: bytes, name: str, slots: tuple[str, ...]) -> Templates:
         if not good or set(entry) != {"language", "words"}:
             raise UsageError(f"[[words]] of {name}: expected a language and a table of words, a word a label")
         words.setdefault(language, {}).update(table)
+    lonely = next((one for one in templates if words and one.language not in words), None)
+    if lonely is not None:
+        raise UsageError(
+            f"the template {escape(lonely.name)} of {name} has the language {escape(lonely.language)!r}, and the words "
+            f"are in {', '.join(map(escape, words))}"
+        )
     return Templates(templates, words)
 
 

@@ -10,16 +10,17 @@ import numpy as np
 
 from taesan.config import FitConfig
 from taesan.engine.asking import asking_files
+from taesan.engine.process import Process
 from taesan.engine.score import LocalScorer
 from taesan.engine.scoring import Asking, TextPredictor
-from taesan.errors import UsageError
+from taesan.errors import UsageError, escape
 from taesan.methods.base import Method, adapt
 from taesan.methods.in_context import CONTENT_FREE, batch_offsets, draw_shots, mutual_information
 from taesan.models.backbone import Backbone
 from taesan.tasks.base import EncodeOptions, Example, Learnt, Task
 from taesan.tasks.classification import Classification
-from taesan.tasks.templates import Template, Templates, for_causal, label_words, load, shipped
-from taesan.verbs.training import Rows, Say, check_words, peak_memory_bytes, warn_of_labels
+from taesan.tasks.templates import Prompt, Template, Templates, for_causal, label_words, load, shipped
+from taesan.verbs.training import Rows, Say, check_words, peak_memory_bytes, refuse_without_mask, warn_of_labels
 
 LEAST_TEXTS = 16  # of unlabelled texts, that a mean over them says something
 MOST_TEXTS = 128
@@ -58,6 +59,10 @@ def templates_for(
         if not chosen:
             names = ", ".join(one.name for one in given.templates)
             raise UsageError(f"there is no template {config.template!r}; there are: {names}")
+    asks = task.ask(Example(("",) * len(task.slots)), dict.fromkeys(labels or ("a",), "a"), "a")
+    bare = next((one for one in chosen if not one.nothing.strip() and any(ask.parts_of for ask in asks)), None)
+    if bare is not None:
+        raise UsageError(f'the template {escape(bare.name)} does not say what stands for none; add nothing = "없음"')
     if not chosen:
         languages = ", ".join(sorted({one.language for one in given.templates}))
         raise UsageError(f"language is {config.language!r}; there are templates in: {languages}")
@@ -66,7 +71,14 @@ def templates_for(
 
 
 def ask_in_context(
-    task: Task, method: Method, base: Backbone, data: Rows, config: FitConfig, wishes: Wishes, say: Say
+    task: Task,
+    method: Method,
+    base: Backbone,
+    data: Rows,
+    config: FitConfig,
+    wishes: Wishes,
+    process: Process,
+    say: Say,
 ) -> InContextModel:
     """Shots by seed or by likeness, a template by the shots or unlabelled texts, offsets by unlabelled texts.
 
@@ -77,8 +89,13 @@ def ask_in_context(
         raise UsageError(f"{task.name} without labelled rows needs its labels: --labels A,B")
     shots = _shots(data, config, task)
     tokenizer, masked = base.tokenizer, base.kind == "masked"
-    model = adapt(method, base.load("language_model"))
-    scorer = LocalScorer(model, tokenizer, masked=masked, max_length=config.max_length)
+    refuse_without_mask(base)
+    model = adapt(method, base.load("language_model", whole=True)).to(process.device)
+    try:
+        scorer = LocalScorer(model, tokenizer, masked=masked, max_length=config.max_length)
+        scorer.score([Prompt("a ", " a", 0)], [("a", "b")])
+    except (AttributeError, IndexError, KeyError, NotImplementedError, RuntimeError, TypeError, ValueError) as error:
+        raise UsageError(f"{escape(base.name)} cannot be asked in context: {escape(error)}") from None
     options = EncodeOptions(max_length=config.max_length, long_text=config.long_text)
     learnt = _learnt(task, shots, data.labels, tokenizer)
 
@@ -87,7 +104,9 @@ def ask_in_context(
 
     similar = config.shots if config.shot_choice == "similar" and len(shots) > config.shots else 0
     shown = set[int]() if similar else {id(shot) for shot in shots}
-    texts = [Example(example.texts) for example in data.train if id(example) not in shown][:MOST_TEXTS]
+    order = np.random.default_rng((config.seed, 8)).permutation(len(data.train)).tolist()  # files may be sorted
+    rest = [data.train[place] for place in order if id(data.train[place]) not in shown]
+    texts = [Example(example.texts, line=example.line) for example in rest[:MOST_TEXTS]]
     candidates = [
         Asking(template, words, tuple(shots), similar, config.scoring == "normalized")
         for template, words in templates_for(task, data.labels, wishes, config, masked=masked, name=base.name)
@@ -155,7 +174,9 @@ def _fitting(asking: Asking, asked: Any, config: FitConfig, say: Say) -> Asking:
     """The same with as many shots as leave room for an item. Raises: UsageError where they are to be kept."""
     probe = Example(("",) * len(asked(asking).task.slots), None)
     kept = asking
-    while not kept.similar and kept.shots:
+    if kept.similar:  # the longest ones may be the nearest
+        return _fitting_similar(kept, asked, config, say)
+    while kept.shots:
         used = asked(kept).used_tokens(probe)
         if used + LEAST_ROOM_TOKENS <= config.max_length:
             break
@@ -168,6 +189,24 @@ def _fitting(asking: Asking, asked: Any, config: FitConfig, say: Say) -> Asking:
     if len(kept.shots) < len(asking.shots):
         say(f"only {len(kept.shots)} of {len(asking.shots)} shots fit into {config.max_length:,} tokens")
     return kept
+
+
+def _fitting_similar(asking: Asking, asked: Any, config: FitConfig, say: Say) -> Asking:
+    longest = sorted(asking.shots, key=lambda shot: -sum(map(len, shot.texts)))
+    probe = Example(("",) * len(asked(asking).task.slots), None)
+    for count in range(asking.similar, 0, -1):
+        worst = replace(asking, shots=tuple(longest[:count]), similar=0)
+        used = asked(worst).used_tokens(probe)
+        if used + LEAST_ROOM_TOKENS <= config.max_length:
+            if count < asking.similar:
+                say(f"{count} shots instead of {asking.similar}: more may not fit into {config.max_length:,} tokens")
+            return replace(asking, similar=count)
+        if config.long_shots == "error":
+            raise UsageError(
+                f"{count} shots, were they the longest, take {used:,} of the model's {config.max_length:,} tokens; "
+                "name fewer, or --set long_shots=fewer"
+            )
+    raise UsageError(f"not one of the longest shots fits into {config.max_length:,} tokens")
 
 
 def _choose(

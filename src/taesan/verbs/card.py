@@ -33,7 +33,8 @@ def model_card(manifest: dict[str, Any]) -> str:
     if "asking" in manifest:
         asking = manifest["asking"]
         made += (
-            f" in context: no weight was trained. {asking['shots']:,} labelled rows are shown before every question; "
+            f" in context: no weight was trained. {asking['similar'] or asking['shots']:,} of {asking['shots']:,} "
+            f"labelled rows{', the most similar,' if asking['similar'] else ''} are shown before every question; "
             f"the template {asking['template']} was chosen by: {asking['template_chosen_by']}; calibration: "
             f"{asking['calibration']}. Test rows chose nothing."
         )

@@ -37,6 +37,8 @@ def evaluate(
     Raises: DataError, also for a label that the model does not know; InputMissing, StorageError.
     """
     predictor, manifest = open_predictor(model, device=device, backbone=backbone)
+    if orders:
+        _check_orders(predictor, orders)
     report = Report()
     source = Source(encoding, columns or {}, format)
     examples = list(read_examples(file, predictor.task, source, report, labels=predictor.learnt.labels or None))
@@ -52,9 +54,16 @@ def evaluate(
     return _in_orders(predictor, examples, evaluation, orders, seed) if orders else evaluation
 
 
-def _in_orders(predictor: Asked, examples: list[Example], evaluation: Evaluation, orders: int, seed: int) -> Evaluation:
+def _check_orders(predictor: Asked, orders: int) -> TextPredictor:
+    if orders < 0:
+        raise UsageError(f"orders is {orders}; expected 0 or more")
     if not isinstance(predictor, TextPredictor) or len(predictor.asking.shots) < 2 or predictor.asking.similar:
         raise UsageError(f"orders is {orders}, and the model has no fixed shots that could stand in another order")
+    return predictor
+
+
+def _in_orders(asked: Asked, examples: list[Example], evaluation: Evaluation, orders: int, seed: int) -> Evaluation:
+    predictor = _check_orders(asked, orders)
     found: dict[str, list[float]] = {}
     for number in range(orders):
         shuffled = predictor.in_order(np.random.default_rng((seed, number)).permutation(len(predictor.asking.shots)))

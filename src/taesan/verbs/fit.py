@@ -11,7 +11,7 @@ from taesan.data import Report, check_same_file, shared_positions
 from taesan.engine.infer import Asked
 from taesan.engine.process import Process
 from taesan.engine.run import Run
-from taesan.errors import UsageError
+from taesan.errors import UsageError, escape
 from taesan.methods import METHODS, refuse_combination, refuse_settings
 from taesan.methods.base import Method
 from taesan.models.backbone import Backbone, find
@@ -23,7 +23,17 @@ from taesan.tasks.cloze import Cloze
 from taesan.verbs.asking import Wishes, ask_in_context, templates_for
 from taesan.verbs.card import model_card
 from taesan.verbs.reading import Source, file_record, find_task, lookup, read_examples
-from taesan.verbs.training import Rows, Say, check_words, learn, log_of, model_files, resolved, warn_of_labels
+from taesan.verbs.training import (
+    Rows,
+    Say,
+    check_words,
+    learn,
+    log_of,
+    model_files,
+    refuse_without_mask,
+    resolved,
+    warn_of_labels,
+)
 
 
 @dataclass(frozen=True)
@@ -73,6 +83,9 @@ def fit(
     config = config or FitConfig()
     the_task, the_method = find_task(task), lookup(METHODS, method, "method")
     refuse_settings(the_method, config, from_scratch=from_scratch)
+    if drop_overlap and train is None:
+        raise UsageError("--drop-overlap leaves rows out of a file to learn from, and none is named")
+    _check_labels(the_task, labels)
     if the_method.trains and (train is None or labels):
         raise UsageError(
             f"{method} learns from labelled rows: name a file, and no labels. Without one: --method in-context"
@@ -123,7 +136,7 @@ def fit(
             details, seconds, log = trained.details, trained.details["seconds"], log_of(run.path)
             config = trained.config
         else:
-            asked = ask_in_context(the_task, the_method, base, data, config, wishes, say)
+            asked = ask_in_context(the_task, the_method, base, data, config, wishes, process, say)
             predictor, contents, log = asked.predictor, asked.files, None
             details, seconds = asked.details, asked.seconds
         evaluations = {
@@ -152,10 +165,20 @@ def fit(
     return Fitted(Path(output), evaluations.get("validation"), evaluations.get("test"), seconds)
 
 
+def _check_labels(task: Task, labels: Sequence[str]) -> None:
+    if labels and task.head not in ("sequence", "token"):
+        raise UsageError(f"{task.name} has no labels; leave --labels out")
+    for place, label in enumerate(labels):
+        if not label.strip() or label in labels[:place]:
+            what = f"{escape(label)} twice" if label.strip() else "an empty label"
+            raise UsageError(f"--labels has {what}")
+
+
 def _cloze(
     task: Classification, base: Backbone, labels: tuple[str, ...], wishes: Wishes, config: FitConfig, say: Say
 ) -> Cloze:
     """The task as a template with a blank, which the labels' words fill."""
+    refuse_without_mask(base)
     masked = base.kind == "masked"
     (template, words), *_ = templates_for(task, labels, wishes, config, masked=masked, name=base.name)
     warn_of_labels(words, say)
@@ -206,7 +229,6 @@ def _read(
         dropped = set(shared_positions(rows, [example for examples in others.values() for example in examples]))
         rows = [example for position, example in enumerate(rows) if position not in dropped]
         say(f"{len(dropped):,} rows of {train} are left out because they are in the other files")
-        labels = labels if train is None else task.labels(rows)
     held_out = others.get(str(validation), [])
     if validation is None and method.trains:
         if not 0 < config.validation_fraction < 1:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
 from taesan.data import Report, read_rows, read_stream
-from taesan.errors import UsageError, escape
+from taesan.errors import InputMissing, UsageError, escape
 from taesan.tasks import TASKS
 from taesan.tasks.base import Example, Task
 
@@ -73,6 +73,9 @@ def lookup(table: Mapping[str, T], name: str, what: str) -> T:
 
 def file_record(path: str | Path) -> dict[str, object]:
     """A file's name, size and SHA-256, as a model folder remembers its data."""
-    with Path(path).open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    try:
+        with Path(path).open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise InputMissing(f"{path} cannot be opened: {error.strerror}") from None
     return {"name": Path(path).name, "bytes": Path(path).stat().st_size, "sha256": digest}

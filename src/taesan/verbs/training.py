@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from transformers import PreTrainedModel
 
 from taesan import store
 from taesan.config import FitConfig
@@ -108,6 +109,7 @@ def learn(
     choices = task.choices(tokenizer) if isinstance(task, Cloze) else ()
     constant = task.constant(data.validation)
     floor = None if constant is None or not config.notice else constant + _margin(constant, len(data.validation))
+    floor = None if floor is not None and floor >= 1 else floor  # rows of one label: nothing can be better
     tried, attempts = _read_attempts(folder), _attempts(method, config)
     say(
         f"{task.name} by {method.name} of {'the shape of ' if from_scratch else ''}{base.name}: {len(data.train):,} "
@@ -122,11 +124,12 @@ def learn(
         )
         virtual = method.room_tokens(Additions.of(config))
         additions = Additions.of(settings, _initial_ids(settings, tokenizer, task, data.labels) if virtual else ())
-        model = base.load(task.head, labels=task.outputs(learnt), from_scratch=from_scratch, seed=config.seed)
+        how: dict[str, Any] = {"from_scratch": from_scratch, "seed": config.seed, "whole": task.head == "choice"}
+        model = base.load(task.head, labels=task.outputs(learnt), **how)
         packed = task.head == "language_model" and not virtual and not packing_leaks(model)
         if task.head == "sequence" and not virtual:  # else the first token is not the text's
             train_first_token_only(model)
-        adapted = adapt(method, model, additions, choices=choices, mask_id=_mask_id(task, tokenizer))
+        adapted = _adapted(method, base, model, additions, choices, _mask_id(task, tokenizer))
         predictor = Predictor(task, TorchSession(adapted, process.device), tokenizer, learnt, options)
         start = f"; virtual tokens begin as {attempt.initialization}" if virtual else ""
         say(f"learning rate {settings.learning_rate:g}{start}")
@@ -217,7 +220,11 @@ def model_files(base: Backbone, trained: Trained, method: Method) -> dict[str, s
 def check_words(words: Mapping[str, str], choices: Sequence[tuple[int, ...]], base: Backbone) -> None:
     """Raises: UsageError for a word that the vocabulary does not have, or cannot tell from another."""
     for label, own in zip(words, choices, strict=True):
-        twin = next((other for other, its in zip(words, choices, strict=True) if other != label and its == own), None)
+        # In a trained prompt a word is the mean over its tokens, whatever their order.
+        same = (
+            other for other, its in zip(words, choices, strict=True) if other != label and sorted(its) == sorted(own)
+        )
+        twin = next(same, None)
         unknown = not own or (base.kind == "masked" and base.tokenizer.unknown_id in own)
         if unknown or twin is not None:
             why = "is not in its vocabulary" if unknown else f"reads as that of {escape(twin)}"
@@ -225,6 +232,12 @@ def check_words(words: Mapping[str, str], choices: Sequence[tuple[int, ...]], ba
                 f"the word {escape(words[label])} for the label {escape(label)} {why}, says {escape(base.name)}; name "
                 f"another: --label-words {escape(label)}=…"
             )
+
+
+def refuse_without_mask(base: Backbone) -> None:
+    """Raises: UsageError for a masked backbone that has no blank to fill."""
+    if base.kind == "masked" and base.tokenizer.mask_id is None:
+        raise UsageError(f"the tokenizer of {escape(base.name)} names no mask token, so there is no blank to fill")
 
 
 def warn_of_labels(words: dict[str, str], say: Say) -> None:
@@ -236,6 +249,32 @@ def warn_of_labels(words: dict[str, str], say: Say) -> None:
             f"WARNING: {', '.join(map(escape, bare))} say nothing to a language model. Give each label a word: "
             f"--label-words {shown}"
         )
+
+
+def _adapted(
+    method: Method,
+    base: Backbone,
+    model: PreTrainedModel,
+    additions: Additions,
+    choices: tuple[tuple[int, ...], ...],
+    mask_id: int | None,
+) -> Adapted:
+    """The backbone is asked once whether it takes virtual tokens. Raises: UsageError where it does not."""
+    try:
+        adapted = adapt(method, model, additions, choices=choices, mask_id=mask_id)
+        if additions.initial_ids:
+            ids = torch.tensor([[*additions.initial_ids][:3]])
+            batch = {"input_ids": ids, "attention_mask": torch.ones_like(ids), "token_type_ids": torch.zeros_like(ids)}
+            with torch.no_grad():
+                hidden = adapted.encoder(batch)
+            if hidden.shape[:2] != ids.shape:
+                raise ValueError(f"its hidden states are of shape {tuple(hidden.shape)}")
+    except (AttributeError, IndexError, KeyError, NotImplementedError, RuntimeError, TypeError, ValueError) as error:
+        raise UsageError(
+            f"{method.name} cannot be added to {escape(base.name)}, a {base.config.model_type}: {escape(error)}. "
+            "Take --method finetune or lora."
+        ) from None
+    return adapted
 
 
 def _attempts(method: Method, config: FitConfig) -> list[Attempt]:
