@@ -9,8 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conftest import MASKED, MAX_LENGTH, REVIEWS
-from taesan.engine.score import MASKED_PART_TOKENS, LocalScorer
-from taesan.engine.scoring import PART_TOKENS, Parts
+from taesan.engine.blanks import PART_TOKENS as MASKED_PART_TOKENS
+from taesan.engine.score import local_scorer
+from taesan.engine.scoring import PART_TOKENS, Parts, Scorer
+from taesan.engine.trees import CausalScorer
 from taesan.methods import METHODS
 from taesan.methods.base import adapt
 from taesan.models.backbone import find
@@ -21,10 +23,10 @@ SHARED = "서울 기차: 좋다\n\n비가 와서: 별로\n\n"
 CHOICES = ("긍정", "부정적이다", "보통", "good film")
 
 
-def scorer_of(backbones, architecture: str) -> tuple[LocalScorer, object]:
+def scorer_of(backbones, architecture: str) -> tuple[Scorer, object]:
     backbone = find(str(backbones[architecture]))
     model = backbone.load("language_model").eval()
-    scorer = LocalScorer(
+    scorer = local_scorer(
         adapt(METHODS["in-context"], backbone.load("language_model")),
         backbone.tokenizer,
         masked=backbone.kind == "masked",
@@ -132,7 +134,7 @@ def _with_end(model, tokenizer, prompt, encoding, offsets, start, end) -> float:
 
 def test_an_architecture_without_trees_is_asked_row_by_row(scorers, monkeypatch, backbones) -> None:
     expected = scorers["gpt2"][0].score(prompts_of(["좋다", "기차"]), [CHOICES] * 2)
-    monkeypatch.setattr(LocalScorer, "_agrees", lambda self: False)
+    monkeypatch.setattr(CausalScorer, "_agrees", lambda self: False)
     slow, _ = scorer_of(backbones, "gpt2")
     found = slow.score(prompts_of(["좋다", "기차"]), [CHOICES] * 2)
     for one, other in zip(found, expected, strict=True):

@@ -11,7 +11,7 @@ import taesan
 from conftest import WORDS, _save
 from taesan.config import FitConfig
 from taesan.engine.load import open_predictor
-from taesan.engine.score import LocalScorer, _Tree
+from taesan.engine.trees import CausalScorer, _Tree
 from taesan.errors import UsageError
 from taesan.methods import METHODS
 from taesan.methods.base import adapt
@@ -88,7 +88,7 @@ def test_a_model_that_forgets_is_asked_row_by_row(byte_tokenizer, tmp_path) -> N
     shape = {**SMALL, "num_key_value_heads": 2, "sliding_window": 16, "max_position_embeddings": 128}
     backbone = find(str(save(tmp_path / "b", "Mistral", byte_tokenizer, "MistralForCausalLM", **shape)))
     model = adapt(METHODS["in-context"], backbone.load("language_model"))
-    scorer = LocalScorer(model, backbone.tokenizer, masked=False, max_length=128)
+    scorer = CausalScorer(model, backbone.tokenizer, max_length=128)
     ids = tuple(np.random.default_rng(0).integers(3, 200, 60).tolist())
     tree = _Tree(ids[:40], ids[40:], ((5, 6), (7,)), ())
     (found,) = scorer._grow([tree])

@@ -15,7 +15,7 @@ from taesan.config import GenerationOptions
 from taesan.engine.asking import read_asking
 from taesan.engine.infer import Asked, Predictor
 from taesan.engine.process import check_device
-from taesan.engine.score import LocalScorer
+from taesan.engine.score import local_scorer
 from taesan.engine.scoring import TextPredictor
 from taesan.engine.session import TorchSession
 from taesan.errors import StorageError, UsageError, escape
@@ -73,7 +73,7 @@ def open_predictor(
             asking = read_asking(contents, task, learnt.labels, str(path))
             model = adapt(method, base.model("language_model")).to(torch.device(device))
             masked = base.backbone.kind == "masked"
-            scorer = LocalScorer(model, tokenizer, masked=masked, max_length=options.max_length)
+            scorer = local_scorer(model, tokenizer, masked=masked, max_length=options.max_length)
             answers = TextPredictor(task, scorer, tokenizer, learnt, options, asking)
             answers.generation = GenerationOptions() if task.head == "language_model" else None
             return answers, manifest
@@ -140,7 +140,7 @@ def _adapter(
     )
     choices, mask_id = (), None
     if isinstance(task, Cloze):
-        choices, mask_id = task.choices(tokenizer), tokenizer.mask_id if task.masked else None
+        choices, mask_id = task.choices(tokenizer), task.mask_id(tokenizer)
     model = base.model(task.head, task.outputs(learnt))
     adapted = adapt(method, model, additions, choices=choices, mask_id=mask_id)
     assert isinstance(method, Adapter)

@@ -126,6 +126,11 @@ class Adapted(nn.Module):
             return self.head.label_log_probabilities(hidden, batch)
         return self.head.logits(hidden, batch)
 
+    def likely(self, hidden: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
+        """Of a language model, every token's log-probability at places (B, M) of hidden states (B, T, D). (B, M, V)"""
+        asked = hidden.gather(1, places[..., None].expand(-1, -1, hidden.shape[2]))
+        return self.head.logits(asked, {"input_ids": places}).float().log_softmax(dim=-1)
+
     @contextlib.contextmanager
     def whole(self) -> Iterator[PreTrainedModel]:
         """The model of transformers that encoder and head are together, as long as the context lasts."""

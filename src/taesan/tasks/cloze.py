@@ -20,6 +20,10 @@ class Cloze(Classification):
         super().__init__(task.name, task.usage, task.fields)
         self.template, self.words, self.masked = template, words, masked
 
+    def mask_id(self, tokenizer: Tokenizer) -> int | None:
+        """The blank's id; a causal model has none."""
+        return tokenizer.mask_id if self.masked else None
+
     def choices(self, tokenizer: Tokenizer) -> tuple[tuple[int, ...], ...]:
         """The ids of each label's word, as it stands behind the template's text."""
         before = self.template.prompt(dict.fromkeys(self.slots, "")).before

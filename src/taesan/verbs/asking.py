@@ -11,7 +11,7 @@ import numpy as np
 from taesan.config import FitConfig
 from taesan.engine.asking import asking_files
 from taesan.engine.process import Process
-from taesan.engine.score import LocalScorer
+from taesan.engine.score import local_scorer
 from taesan.engine.scoring import Asking, TextPredictor
 from taesan.errors import UsageError, escape
 from taesan.methods.base import Method, adapt
@@ -92,7 +92,7 @@ def ask_in_context(
     refuse_without_mask(base)
     model = adapt(method, base.load("language_model", whole=True)).to(process.device)
     try:
-        scorer = LocalScorer(model, tokenizer, masked=masked, max_length=config.max_length)
+        scorer = local_scorer(model, tokenizer, masked=masked, max_length=config.max_length)
         scorer.score([Prompt("a ", " a", 0)], [("a", "b")])
     except (AttributeError, IndexError, KeyError, NotImplementedError, RuntimeError, TypeError, ValueError) as error:
         raise UsageError(f"{escape(base.name)} cannot be asked in context: {escape(error)}") from None

@@ -106,7 +106,7 @@ def learn(
     learnt = task.learn(data.train, data.labels, tokenizer)
     encoded = task.encode(data.train, tokenizer, learnt, options)
     _say_cut(encoded, options, task, say)
-    choices = task.choices(tokenizer) if isinstance(task, Cloze) else ()
+    choices, mask_id = (task.choices(tokenizer), task.mask_id(tokenizer)) if isinstance(task, Cloze) else ((), None)
     constant = task.constant(data.validation)
     floor = None if constant is None or not config.notice else constant + _margin(constant, len(data.validation))
     floor = None if floor is not None and floor >= 1 else floor  # rows of one label: nothing can be better
@@ -129,7 +129,7 @@ def learn(
         packed = task.head == "language_model" and not virtual and not packing_leaks(model)
         if task.head == "sequence" and not virtual:  # else the first token is not the text's
             train_first_token_only(model)
-        adapted = _adapted(method, base, model, additions, choices, _mask_id(task, tokenizer))
+        adapted = _adapted(method, base, model, additions, choices, mask_id)
         predictor = Predictor(task, TorchSession(adapted, process.device), tokenizer, learnt, options)
         start = f"; virtual tokens begin as {attempt.initialization}" if virtual else ""
         say(f"learning rate {settings.learning_rate:g}{start}")
@@ -318,10 +318,6 @@ def _initial_ids(config: FitConfig, tokenizer: Tokenizer, task: Task, labels: tu
     if not ids:
         raise UsageError("initial_text is empty; expected the text that virtual tokens begin as")
     return tuple((ids * -(-count // len(ids)))[:count])
-
-
-def _mask_id(task: Task, tokenizer: Tokenizer) -> int | None:
-    return tokenizer.mask_id if isinstance(task, Cloze) and task.masked else None
 
 
 def _max_length(config: FitConfig, base: Backbone) -> int:
