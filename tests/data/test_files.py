@@ -6,6 +6,7 @@ import lzma
 import os
 from pathlib import Path
 
+import psutil
 import pytest
 
 from taesan.data.encoding import guess_encoding
@@ -84,7 +85,9 @@ def test_a_generator_left_early_closes_its_file(tmp_path: Path) -> None:
     path.write_text("text,label\n" + "글,x\n" * 100, "utf-8")
     rows = read_rows(path, FIELDS, report=Report())
     next(rows)
-    rows.close()  # a file left open would be a ResourceWarning, hence an error
+    assert str(path) in {file.path for file in psutil.Process().open_files()}
+    rows.close()
+    assert str(path) not in {file.path for file in psutil.Process().open_files()}
 
 
 def test_lines_end_where_they_should() -> None:

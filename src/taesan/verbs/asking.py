@@ -20,7 +20,15 @@ from taesan.models.backbone import Backbone
 from taesan.tasks.base import EncodeOptions, Example, Learnt, Task
 from taesan.tasks.classification import Classification
 from taesan.tasks.templates import Prompt, Template, Templates, for_causal, label_words, load, shipped
-from taesan.verbs.training import Rows, Say, check_words, peak_memory_bytes, refuse_without_mask, warn_of_labels
+from taesan.verbs.training import (
+    Rows,
+    Say,
+    check_words,
+    peak_memory_bytes,
+    refuse_without_mask,
+    refused_by_name,
+    warn_of_labels,
+)
 
 LEAST_TEXTS = 16  # of unlabelled texts, that a mean over them says something
 MOST_TEXTS = 128
@@ -91,11 +99,9 @@ def ask_in_context(
     tokenizer, masked = base.tokenizer, base.kind == "masked"
     refuse_without_mask(base)
     model = adapt(method, base.load("language_model", whole=True)).to(process.device)
-    try:
+    with refused_by_name(f"{escape(base.name)} cannot be asked in context"):
         scorer = local_scorer(model, tokenizer, masked=masked, max_length=config.max_length)
         scorer.score([Prompt("a ", " a", 0)], [("a", "b")])
-    except (AttributeError, IndexError, KeyError, NotImplementedError, RuntimeError, TypeError, ValueError) as error:
-        raise UsageError(f"{escape(base.name)} cannot be asked in context: {escape(error)}") from None
     options = EncodeOptions(max_length=config.max_length, long_text=config.long_text)
     learnt = _learnt(task, shots, data.labels, tokenizer)
 

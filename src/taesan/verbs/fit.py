@@ -21,6 +21,7 @@ from taesan.tasks.base import Evaluation, Example, Task
 from taesan.tasks.classification import Classification
 from taesan.tasks.cloze import Cloze
 from taesan.verbs.asking import Wishes, ask_in_context, templates_for
+from taesan.verbs.attempts import log_of
 from taesan.verbs.card import model_card
 from taesan.verbs.reading import Source, file_record, find_task, lookup, read_examples
 from taesan.verbs.training import (
@@ -28,7 +29,6 @@ from taesan.verbs.training import (
     Say,
     check_words,
     learn,
-    log_of,
     model_files,
     refuse_without_mask,
     resolved,

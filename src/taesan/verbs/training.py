@@ -1,9 +1,9 @@
 """How `fit` trains: a task's rows, by a method on a backbone, into what a model folder holds."""
 
-import json
+import contextlib
 import resource
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from transformers import PreTrainedModel
 
 from taesan import store
 from taesan.config import FitConfig
@@ -22,8 +21,8 @@ from taesan.engine.process import Process
 from taesan.engine.session import TorchSession
 from taesan.engine.train import Result, Validation
 from taesan.engine.train import train as train_loop
-from taesan.errors import StorageError, UsageError, escape
-from taesan.methods.base import Adapted, Adapter, Additions, Attempt, Method, adapt
+from taesan.errors import TaesanError, UsageError, escape
+from taesan.methods.base import Adapted, Adapter, Additions, Method, adapt
 from taesan.methods.defaults import with_defaults
 from taesan.models.adapters import FILES as ADAPTER_FILES
 from taesan.models.adapters import adapter_config, head_arrays
@@ -33,11 +32,11 @@ from taesan.tasks.base import IGNORED, Encoded, EncodeOptions, Example, Item, Ta
 from taesan.tasks.cloze import Cloze
 from taesan.tasks.templates import is_word
 from taesan.text.tokenizer import Tokenizer
+from taesan.verbs.attempts import attempt_folder, attempts_of, floor_of, read_tried, write_tried
 
 Say = Callable[[str], None]
 PACKED_TOKENS = 256  # texts of a row that a language model learns from; longer rows cost more attention
 COMMON_IDS = 5000  # of the vocabulary, where virtual tokens are drawn from (Lester et al. 2021, section 3.2)
-_ATTEMPTS = "attempts.json"
 
 
 @dataclass(frozen=True)
@@ -108,9 +107,8 @@ def learn(
     _say_cut(encoded, options, task, say)
     choices, mask_id = (task.choices(tokenizer), task.mask_id(tokenizer)) if isinstance(task, Cloze) else ((), None)
     constant = task.constant(data.validation)
-    floor = None if constant is None or not config.notice else constant + _margin(constant, len(data.validation))
-    floor = None if floor is not None and floor >= 1 else floor  # rows of one label: nothing can be better
-    tried, attempts = _read_attempts(folder), _attempts(method, config)
+    floor = floor_of(constant, len(data.validation), config)
+    tried, attempts = read_tried(folder), attempts_of(method, config)
     say(
         f"{task.name} by {method.name} of {'the shape of ' if from_scratch else ''}{base.name}: {len(data.train):,} "
         f"rows to train on, {len(data.validation):,} to choose by"
@@ -129,7 +127,10 @@ def learn(
         packed = task.head == "language_model" and not virtual and not packing_leaks(model)
         if task.head == "sequence" and not virtual:  # else the first token is not the text's
             train_first_token_only(model)
-        adapted = _adapted(method, base, model, additions, choices, mask_id)
+        with refused_by_name(f"{method.name} cannot be added to {escape(base.name)}, a {base.config.model_type}"):
+            adapted = adapt(method, model, additions, choices=choices, mask_id=mask_id)
+            if virtual:
+                _probe(adapted, additions)
         predictor = Predictor(task, TorchSession(adapted, process.device), tokenizer, learnt, options)
         start = f"; virtual tokens begin as {attempt.initialization}" if virtual else ""
         say(f"learning rate {settings.learning_rate:g}{start}")
@@ -140,7 +141,7 @@ def learn(
             predictor,
             settings,
             process,
-            _attempt_folder(folder, number),
+            attempt_folder(folder, number),
             packed=packed,
             quiet=quiet,
             floor=None if last or floor is None else floor * task.sign,
@@ -152,6 +153,7 @@ def learn(
                 "initialization": attempt.initialization if virtual else "",
                 "learning_rate": settings.learning_rate,
                 "steps": result.state.step,
+                "seconds": round(result.state.seconds, 1),
                 task.metric: best,
                 "constant": constant,
                 "learnt": moved,
@@ -166,7 +168,7 @@ def learn(
         if moved or last:
             break
         if process.is_main:
-            store.replace_file(folder / _ATTEMPTS, json.dumps(tried).encode())
+            write_tried(folder, tried)
         process.wait()
     if len(tried) > 1 and tried[-1]["learnt"]:
         say(f"learnt at attempt {len(tried)} of {len(attempts)}")
@@ -174,18 +176,13 @@ def learn(
     details = {
         "best_step": result.state.best_step,
         "steps": result.state.step,
-        "seconds": round(result.state.seconds, 1),
+        "seconds": round(sum(one["seconds"] for one in tried), 1),  # what was given up was paid for too
         "peak_memory_bytes": peak_memory_bytes(),
         "parameters": sum(parameter.numel() for parameter in adapted.parameters()),
         "trained_parameters": sum(p.numel() for p in adapted.parameters() if p.requires_grad),
         "attempts": tried,
     }
     return Trained(predictor, adapted, settings, additions, details)
-
-
-def log_of(folder: Path) -> Path:
-    """The log of the attempt that counts."""
-    return _attempt_folder(folder, len(_read_attempts(folder))) / "log.jsonl"
 
 
 def peak_memory_bytes() -> int:
@@ -251,59 +248,25 @@ def warn_of_labels(words: dict[str, str], say: Say) -> None:
         )
 
 
-def _adapted(
-    method: Method,
-    base: Backbone,
-    model: PreTrainedModel,
-    additions: Additions,
-    choices: tuple[tuple[int, ...], ...],
-    mask_id: int | None,
-) -> Adapted:
-    """The backbone is asked once whether it takes virtual tokens. Raises: UsageError where it does not."""
+@contextlib.contextmanager
+def refused_by_name(what: str) -> Iterator[None]:
+    """Whatever an architecture says in here that cannot do what it is asked becomes a UsageError; ours stay."""
     try:
-        adapted = adapt(method, model, additions, choices=choices, mask_id=mask_id)
-        if additions.initial_ids:
-            ids = torch.tensor([[*additions.initial_ids][:3]])
-            batch = {"input_ids": ids, "attention_mask": torch.ones_like(ids), "token_type_ids": torch.zeros_like(ids)}
-            with torch.no_grad():
-                hidden = adapted.encoder(batch)
-            if hidden.shape[:2] != ids.shape:
-                raise ValueError(f"its hidden states are of shape {tuple(hidden.shape)}")
-    except (AttributeError, IndexError, KeyError, NotImplementedError, RuntimeError, TypeError, ValueError) as error:
-        raise UsageError(
-            f"{method.name} cannot be added to {escape(base.name)}, a {base.config.model_type}: {escape(error)}. "
-            "Take --method finetune or lora."
-        ) from None
-    return adapted
+        yield
+    except TaesanError:
+        raise
+    except Exception as error:  # transformers and torch have no common word for it
+        raise UsageError(f"{what}: {escape(error)}. Take --method finetune.") from error
 
 
-def _attempts(method: Method, config: FitConfig) -> list[Attempt]:
-    """The method's, the first as the settings say; none twice."""
-    first, *others = method.attempts
-    first = replace(first, initialization=config.initialization)
-    if not config.notice:
-        return [first]
-    named = [replace(one, initialization=one.initialization or config.initialization) for one in others]
-    return list(dict.fromkeys([first, *named]))
-
-
-def _attempt_folder(folder: Path, number: int) -> Path:
-    return folder if number == 0 else folder / f"attempt-{number + 1}"
-
-
-def _read_attempts(folder: Path) -> list[dict[str, Any]]:
-    """Those that were given up, also before a resume."""
-    try:
-        return json.loads((folder / _ATTEMPTS).read_bytes())
-    except FileNotFoundError:
-        return []
-    except ValueError:
-        raise StorageError(f"{folder / _ATTEMPTS} is damaged. Begin anew with --overwrite.") from None
-
-
-def _margin(constant: float, rows: int) -> float:
-    """A standard error: what chance moves a share of so many rows by."""
-    return float(np.sqrt(constant * (1 - constant) / max(1, rows)))
+def _probe(adapted: Adapted, additions: Additions) -> None:
+    """A backbone is asked once whether it takes virtual tokens."""
+    ids = torch.tensor([[*additions.initial_ids][:3]])
+    batch = {"input_ids": ids, "attention_mask": torch.ones_like(ids), "token_type_ids": torch.zeros_like(ids)}
+    with torch.no_grad():
+        hidden = adapted.encoder(batch)
+    if hidden.shape[:2] != ids.shape:
+        raise ValueError(f"its hidden states are of shape {tuple(hidden.shape)}")
 
 
 def _initial_ids(config: FitConfig, tokenizer: Tokenizer, task: Task, labels: tuple[str, ...]) -> tuple[int, ...]:
