@@ -27,12 +27,13 @@ from typing import Any
 
 import taesan
 from measure import peak_bytes, run_cell, spread, table, write_json
+from samples import short_hash, write_rows
 from taesan.config import FitConfig, resolve
 from taesan.data import Report
 from taesan.data.split import stratified_sample
 from taesan.models.locate import locate
 from taesan.tasks import TASKS
-from taesan.tasks.base import Example, Task
+from taesan.tasks.base import Example
 from taesan.verbs.reading import Source, read_examples
 
 TRAINED = ("finetune", "lora", "prefix", "prompt")
@@ -83,12 +84,12 @@ def compare(arguments: argparse.Namespace) -> None:
             "data": [Path(arguments.train).name, "search" if searching else Path(arguments.dev).name],
             "label_words": arguments.label_words,
             "backbone": backbone,
-            "weights": _hash(locate(backbone) / "model.safetensors"),
+            "weights": short_hash(locate(backbone) / "model.safetensors"),
             "method": method,
             "size": size,
             "seed": seed,
             "settings": fixed | dict(settings),
-            "defaults": _hash(DEFAULTS) if method != "in-context" else "",  # other defaults make another cell
+            "defaults": short_hash(DEFAULTS) if method != "in-context" else "",  # other defaults make another cell
         }
         for backbone, (method, size), seed, settings in itertools.product(
             arguments.backbones, [*trained, *asked], arguments.seeds, itertools.product(*axes)
@@ -160,24 +161,13 @@ def _samples(arguments: argparse.Namespace, folder: Path) -> dict[Any, Path]:
     free = [row for row in rows if id(row) not in taken]
     folder.mkdir(parents=True, exist_ok=True)
     for key, part in {**chosen, "search": _some(free), "test": _some(dev)}.items():
-        _write(paths[key], task, part)
+        write_rows(paths[key], task, part)
     return paths
 
 
 def _some(rows: list[Example]) -> list[Example]:
     labels = [str(row.label) for row in rows]
     return [rows[i] for i in stratified_sample(labels, min(TEST_ROWS, len(rows)), 0)]
-
-
-def _write(path: Path, task: Task, examples: list[Example]) -> None:
-    names = [field.name for field in task.fields]
-    lines = [json.dumps(dict(zip(names, (*row.texts, row.label), strict=True)), ensure_ascii=False) for row in examples]
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
-
-
-def _hash(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
 
 
 def _name(cell: dict[str, Any]) -> str:

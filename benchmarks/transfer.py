@@ -27,12 +27,12 @@ from typing import Any
 
 import taesan
 from measure import run_cell, spread, table, write_json
+from samples import short_hash, write_rows
 from taesan.config import FitConfig, resolve
 from taesan.data import Report
 from taesan.data.split import stratified_sample
 from taesan.models.locate import DEFAULT, locate
 from taesan.tasks import TASKS
-from taesan.tasks.base import Example, Task
 from taesan.verbs.reading import Source, read_examples
 
 ARMS = ("backbone", "scratch")
@@ -71,7 +71,7 @@ def compare(arguments: argparse.Namespace) -> None:
     settings = list(itertools.product(arguments.learning_rates, arguments.epochs, arguments.batch_tokens))
     searching = len(settings) > 1
     samples = _samples(arguments, work / "samples", searching)
-    weights = _hash(locate(arguments.backbone) / "model.safetensors")
+    weights = short_hash(locate(arguments.backbone) / "model.safetensors")
     cells = [
         {
             "task": arguments.task,
@@ -86,7 +86,7 @@ def compare(arguments: argparse.Namespace) -> None:
             "learning_rate": rate,
             "epochs": epochs,
             "batch_tokens": budget or FitConfig().batch_tokens,
-            "defaults": "" if rate and epochs else _hash(DEFAULTS),  # other defaults make another cell
+            "defaults": "" if rate and epochs else short_hash(DEFAULTS),  # other defaults make another cell
         }
         for size, seed, arm, (rate, epochs, budget) in itertools.product(
             arguments.sizes, arguments.seeds, arguments.arms, settings
@@ -166,23 +166,8 @@ def _samples(arguments: argparse.Namespace, folder: Path, searching: bool) -> di
         chosen["search"] = [free[i] for i in stratified_sample([labels[i] for i in free], SEARCH_ROWS, seed=0)]
     folder.mkdir(parents=True, exist_ok=True)
     for key, positions in chosen.items():
-        _write(paths[key], task, [rows[i] for i in positions])
+        write_rows(paths[key], task, [rows[i] for i in positions])
     return paths
-
-
-def _write(path: Path, task: Task, examples: list[Example]) -> None:
-    texts = [field.name for field in task.fields if field.kind == "text"]
-    label = next(field.name for field in task.fields if field.kind == "label")
-    lines = [
-        json.dumps({**dict(zip(texts, row.texts, strict=True)), label: row.label}, ensure_ascii=False)
-        for row in examples
-    ]
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
-
-
-def _hash(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
 
 
 def _name(cell: dict[str, Any]) -> str:

@@ -66,7 +66,7 @@ def lookup(table: Mapping[str, T], name: str, what: str) -> T:
     """`table[name]`, or a UsageError with the nearest name."""
     if name in table:
         return table[name]
-    near = difflib.get_close_matches(name, table, n=1)
+    near = difflib.get_close_matches(name.lower(), table, n=1)
     hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(table)}"
     raise UsageError(f"there is no {what} {escape(name)}; {hint}")
 
