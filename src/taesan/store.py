@@ -244,18 +244,19 @@ class Folder:
                 "Copy the folder again or make it again."
             )
 
-    def open(self, name: str) -> BinaryIO:
+    @contextlib.contextmanager
+    def open(self, name: str) -> Iterator[BinaryIO]:
         """The file, open at its beginning and verified: for what is too large to be held in memory twice."""
         self._check_named(name)
         try:
             file = (self.path / name).open("rb")
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-            size = file.seek(0, os.SEEK_END)
-            file.seek(0)
         except OSError as error:
             raise StorageError(f"{self.path / name} cannot be read: {error.strerror}") from None
-        self._check(name, size, digest)
-        return file
+        with file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+            self._check(name, file.seek(0, os.SEEK_END), digest)
+            file.seek(0)
+            yield file
 
     def read_all(self) -> dict[str, bytes]:
         """Every file, all verified."""

@@ -46,6 +46,7 @@ def head_graph(adapted: Adapted, *, max_length: int, first_token: bool) -> bytes
     """
     backbone = cast(PreTrainedModel, adapted.encoder.get_submodule("backbone"))
     merge(backbone)
+    backbone.set_attn_implementation("eager")  # three quarters of the nodes that fused attention becomes
     if first_token:
         compute_last_layer_at(backbone, lambda hidden: hidden.new_zeros((hidden.shape[0], 1), dtype=torch.long))
     example = torch.ones(2, 7, dtype=torch.long)  # neither 0 nor 1, which torch would take for constants

@@ -36,8 +36,8 @@ def compute_last_layer_at(
     """
     config = model.config
     absolute = getattr(config, "position_embedding_type", "absolute") == "absolute"
-    plain = absolute and config._attn_implementation == "sdpa" and not getattr(config, "is_decoder", False)
-    if config.model_type not in _KINDS or not plain:
+    known = config._attn_implementation in ("sdpa", "eager")
+    if config.model_type not in _KINDS or not absolute or not known or getattr(config, "is_decoder", False):
         return False
     encoder: Any = model.base_model.encoder
     attention = encoder.layer[-1].attention
@@ -59,7 +59,13 @@ def compute_last_layer_at(
             )
         )  # (B, H, K, D/H), twice (B, H, T, D/H)
         mask = None if attention_mask is None else attention_mask[:, :, :1]  # padding is the same to every query
-        context = scaled_dot_product_attention(query, key, value, attn_mask=mask, dropout_p=inner.dropout.p if inner.training else 0.0)
+        if config._attn_implementation == "eager":
+            scores = torch.matmul(query, key.transpose(2, 3)) * query.shape[-1] ** -0.5
+            scores = scores if mask is None else scores + mask
+            context = torch.matmul(inner.dropout(scores.softmax(dim=-1)), value)
+        else:
+            dropout = inner.dropout.p if inner.training else 0.0
+            context = scaled_dot_product_attention(query, key, value, attn_mask=mask, dropout_p=dropout)
         return context.transpose(1, 2).reshape(rows, chosen[0].shape[1], -1), None
 
     def residual(_module: Any, inputs: tuple[torch.Tensor, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
