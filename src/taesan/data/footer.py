@@ -4,7 +4,7 @@ After parquet.thrift of Apache Parquet. The footer's length, its schema's depth 
 many rows and values they count, and how much each page will unpack to.
 """
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from typing import IO
 
@@ -14,6 +14,8 @@ from taesan.data.thrift import Struct, ThriftError, TooShortError, read_struct
 from taesan.errors import DataError, Problem, escape
 
 MAGIC, ENCRYPTED_MAGIC = b"PAR1", b"PARE"
+# From a codec's number, the packed bytes and how many they unpack to, to these.
+Unpack = Callable[[int, bytes, int], bytes]
 FOOTER_BYTES = 1 << 24
 PAGE_BYTES = 1 << 28
 MAX_DEPTH = 32
@@ -42,6 +44,7 @@ class Chunk:
     size_bytes: int
     values: int
     codec: int
+    shares: bool  # whether its values may be written by what they share with the one before
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +154,8 @@ def _read_schema(elements: list[Struct]) -> tuple[list[str], list[Leaf]]:
 
 def _read_group(group: Struct, leaves: list[Leaf], data_bytes: int) -> tuple[int, list[Chunk]]:
     rows, chunks = int(group[3]), list[Chunk]()
+    if rows == 0:
+        return 0, chunks  # an empty part says what it likes about where its data are
     if len(group[1]) != len(leaves) or rows < 0 or rows.bit_length() > _INTEGER_BITS:
         raise _Fault("parquet-damaged", f"{len(group[1]):,} chunks and {rows:,} rows", f"{len(leaves):,} chunks")
     for column, leaf in zip(group[1], leaves, strict=True):
@@ -174,7 +179,11 @@ def _read_group(group: Struct, leaves: list[Leaf], data_bytes: int) -> tuple[int
         if values - rows > NESTED_VALUES:
             found, fix = f"{values:,} values in a list column's row group", "Write smaller row groups."
             raise _Fault("parquet-limit", found, f"at most {NESTED_VALUES:,}", fix)
-        chunks.append(Chunk(leaf, start, size, values, about[4]))
+        shares = _DELTA_BYTE_ARRAY in about.get(2, [])
+        if shares and leaf.in_list:
+            fix = "Write it in another encoding, as pyarrow does if nothing is asked for."
+            raise _Fault("parquet-limit", "a list in the encoding DELTA_BYTE_ARRAY", "one that says its size", fix)
+        chunks.append(Chunk(leaf, start, size, values, about[4], shares))
     return rows, chunks
 
 
@@ -186,33 +195,33 @@ class Unpacked:
     shared_bytes: int
 
 
-def check_pages(file: IO[bytes], chunks: Collection[Chunk], name: str) -> Unpacked:
-    """Looks at the header of every page of these chunks.
+def check_pages(file: IO[bytes], chunks: Collection[Chunk], name: str, unpack: Unpack) -> Unpacked:
+    """Looks at the header of every page of these chunks, and into their dictionaries.
 
     Raises:
-        DataError: a page claims more than it may, or other sizes and counts than its chunk.
+        DataError: a page claims more than it may, or other sizes and counts than its chunk; a dictionary has a value
+        twice, which pyarrow would take for one and shift all those behind it.
     """
     total, shared = 0, 0
     for chunk in chunks:
         column = escape(chunk.leaf.path[0])
         try:
-            for unpacked, encoding in _read_pages(file, chunk):
+            for unpacked in _read_pages(file, chunk, unpack):
                 total += unpacked
-                if encoding == _DELTA_BYTE_ARRAY:
-                    shared = max(shared, unpacked)
+                shared = max(shared, unpacked if chunk.shares else 0)
         except _Fault as fault:
             problem = Problem(fault.code, name, 0, 0, column, fault.found, fault.expected, fault.fix)
             raise DataError([problem]) from None
-        except _ODD:
+        except (*_ODD, OSError):
             fix = "Copy or download it again, or write it anew."
-            found = "a page whose header is damaged"
+            found = "a page that is damaged"
             raise DataError([Problem("parquet-damaged", name, 0, 0, column, found, "a page", fix)]) from None
     return Unpacked(total, shared)
 
 
-def _read_pages(file: IO[bytes], chunk: Chunk) -> list[tuple[int, int]]:
-    """How many bytes each page unpacks to, and how its values are written."""
-    found, at, end, values = list[tuple[int, int]](), chunk.start, chunk.start + chunk.size_bytes, 0
+def _read_pages(file: IO[bytes], chunk: Chunk, unpack: Unpack) -> Iterator[int]:
+    """How many bytes each page unpacks to."""
+    at, end, values = chunk.start, chunk.start + chunk.size_bytes, 0
     while values < chunk.values:
         header, length = _read_page_header(file, at, end)
         unpacked, packed = int(header[2]), int(header[3])
@@ -226,20 +235,32 @@ def _read_pages(file: IO[bytes], chunk: Chunk) -> list[tuple[int, int]]:
             raise _Fault("packed-bomb", shown, f"at most {BOMB_RATIO} out of each", fix)
         if chunk.codec == _UNPACKED and unpacked != packed:
             raise _Fault("parquet-damaged", f"{packed:,} bytes that are not packed", f"the {unpacked:,} it claims")
+        if 7 in header and chunk.leaf.is_text:
+            file.seek(at + length)
+            content = file.read(packed)
+            _check_dictionary(unpack(chunk.codec, content, unpacked) if chunk.codec else content, header[7][1])
         about: Struct = header.get(5) or header.get(8) or Struct()
         if about:
-            if about[1] < 0 or (about[1] == 0 and not packed and not length):
+            if about[1] < 0:
                 raise _Fault("parquet-damaged", f"a page of {about[1]} values", "0 or more")
             values += about[1]
-        encoding = about.get(2 if 5 in header else 4, 0)
-        if encoding == _DELTA_BYTE_ARRAY and chunk.leaf.in_list:
-            fix = "Write it in another encoding, as pyarrow does if nothing is asked for."
-            raise _Fault("parquet-limit", "a list in the encoding DELTA_BYTE_ARRAY", "one that says its size", fix)
-        found.append((unpacked, encoding))
+        yield unpacked
         at += length + packed
     if values != chunk.values:
         raise _Fault("parquet-damaged", f"pages of {values:,} values", f"the {chunk.values:,} that are claimed")
-    return found
+
+
+def _check_dictionary(content: bytes, count: int) -> None:
+    seen, at = set[bytes](), 0
+    for _ in range(count):
+        end = at + 4 + int.from_bytes(content[at : at + 4], "little")
+        if end > len(content) or at + 4 > len(content):
+            raise _Fault("parquet-damaged", "a dictionary that is cut off", f"{count:,} values")
+        seen.add(content[at + 4 : end])
+        at = end
+    if len(seen) < count:
+        fix = "Write the file anew; pyarrow and pandas write each value once."
+        raise _Fault("parquet-dictionary", "a dictionary that has a value twice", "each value once", fix)
 
 
 _SMALLER = "Write it with smaller pages: pyarrow's data_page_size."

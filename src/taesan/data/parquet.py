@@ -27,7 +27,10 @@ BATCH_BYTES = 1 << 24
 # Columns that the readers of entities and answers know beside the fields.
 _KNOWN = {"entities": ("id", TOKENS.name, *TOKENS.aliases, *TAGS), "answers": ("is_impossible",)}
 _INDEX = "__index_level_"
+_EXTENSION = b"ARROW:extension:name"
 _SHOWN = 10
+_CODECS = {1: "snappy", 2: "gzip", 4: "brotli", 6: "zstd", 7: "lz4_raw"}
+_OLD_LZ4 = 5
 _WRITE_TEXT = "Write it as strings: in pandas `df[NAME].astype(str)`, in pyarrow `.cast(pa.string())`."
 
 
@@ -149,14 +152,19 @@ class _Rows:
         before = 0
         opened = self._ask(self._open)
         self._check_types(opened.schema_arrow)
-        texts = [".".join(leaf.path) for leaf in self._footer.leaves if leaf.is_text and self._is_wanted(leaf.path)]
+        plain = {chunk.leaf.path for _, chunks in self._footer.groups for chunk in chunks if chunk.shares}
+        wanted = [leaf.path for leaf in self._footer.leaves if leaf.is_text and self._is_wanted(leaf.path)]
+        texts = [".".join(path) for path in wanted if path not in plain]
         ordered = [
             name for name in self._wanted if self._kinds.get(name) == "label" and self._is_category(opened, name)
         ]
         opened = self._ask(lambda: self._open(metadata=opened.metadata, read_dictionary=texts))
         self._note_names()
         for group, (rows, chunks) in enumerate(self._footer.groups):
-            unpacked = check_pages(self._file, [one for one in chunks if self._is_wanted(one.leaf.path)], self._name)
+            if rows == 0:
+                continue
+            pages = [chunk for chunk in chunks if self._is_wanted(chunk.leaf.path)]
+            unpacked = check_pages(self._file, pages, self._name, self._unpack)
             row_bytes = max(unpacked.total_bytes // max(1, rows), unpacked.shared_bytes, 1)
             size = max(1, min(BATCH_ROWS, BATCH_BYTES // row_bytes))
             read = partial(opened.iter_batches, size, [group], self._wanted, use_threads=False)
@@ -242,7 +250,12 @@ class _Rows:
         problems = list[Problem]()
         for name in self._wanted:
             kind = self._kinds[name]
-            said = _unfit(self._arrow.types, schema.field(name).type, kind)
+            column = schema.field(name)
+            said = _unfit(self._arrow.types, column.type, kind)
+            about: dict[bytes, bytes] = column.metadata or {}
+            if isinstance(column.type, self._arrow.BaseExtensionType) or _EXTENSION in about:
+                extension = about[_EXTENSION].decode("latin-1") if _EXTENSION in about else column.type
+                said = f"the extension type {extension}"
             if said is None:
                 continue
             expected = {"entities": "a list", "answers": "a struct or a list", "label": "strings or integers"}
@@ -272,6 +285,14 @@ class _Rows:
             if names:
                 found = f"integers as the names that the file gives them, from 0: {_listed(names)}"
                 self._report.add(self._problem("label-names", 0, name, found, "", "", "note"))
+
+    def _unpack(self, codec: int, packed: bytes, size_bytes: int) -> bytes:
+        if codec not in _CODECS:
+            found = f"the compression {codec}" if codec != _OLD_LZ4 else "the deprecated compression LZ4"
+            fix = "Write it with another: in pyarrow compression='zstd'."
+            expected = f"one of {', '.join(_CODECS.values())}"
+            raise DataError([self._problem("parquet-damaged", 0, "", found, expected, fix)])
+        return self._arrow.Codec(_CODECS[codec]).decompress(packed, size_bytes).to_pybytes()
 
     def _is_wanted(self, path: Sequence[str]) -> bool:
         # As pyarrow chooses: by the beginning of a dotted path.
