@@ -189,10 +189,10 @@ def _read_group(group: Struct, leaves: list[Leaf], data_bytes: int) -> tuple[int
 
 @dataclass(frozen=True, slots=True)
 class Unpacked:
-    """What chunks unpack to: their pages' bytes, and the largest page whose values may share their beginnings."""
+    """What chunks unpack to: their pages' bytes, and those of the longest value that many rows may have from few."""
 
     total_bytes: int
-    shared_bytes: int
+    repeated_bytes: int
 
 
 def check_pages(file: IO[bytes], chunks: Collection[Chunk], name: str, unpack: Unpack) -> Unpacked:
@@ -202,13 +202,13 @@ def check_pages(file: IO[bytes], chunks: Collection[Chunk], name: str, unpack: U
         DataError: a page claims more than it may, or other sizes and counts than its chunk; a dictionary has a value
         twice, which pyarrow would take for one and shift all those behind it.
     """
-    total, shared = 0, 0
+    total, longest = 0, 0
     for chunk in chunks:
         column = escape(chunk.leaf.path[0])
         try:
-            for unpacked in _read_pages(file, chunk, unpack):
+            for unpacked, repeated in _read_pages(file, chunk, unpack):
                 total += unpacked
-                shared = max(shared, unpacked if chunk.shares else 0)
+                longest = max(longest, unpacked if chunk.shares else repeated)
         except _Fault as fault:
             problem = Problem(fault.code, name, 0, 0, column, fault.found, fault.expected, fault.fix)
             raise DataError([problem]) from None
@@ -216,11 +216,11 @@ def check_pages(file: IO[bytes], chunks: Collection[Chunk], name: str, unpack: U
             fix = "Copy or download it again, or write it anew."
             found = "a page that is damaged"
             raise DataError([Problem("parquet-damaged", name, 0, 0, column, found, "a page", fix)]) from None
-    return Unpacked(total, shared)
+    return Unpacked(total, longest)
 
 
-def _read_pages(file: IO[bytes], chunk: Chunk, unpack: Unpack) -> Iterator[int]:
-    """How many bytes each page unpacks to."""
+def _read_pages(file: IO[bytes], chunk: Chunk, unpack: Unpack) -> Iterator[tuple[int, int]]:
+    """How many bytes each page unpacks to, and the longest value of a dictionary."""
     at, end, values = chunk.start, chunk.start + chunk.size_bytes, 0
     while values < chunk.values:
         header, length = _read_page_header(file, at, end)
@@ -235,22 +235,25 @@ def _read_pages(file: IO[bytes], chunk: Chunk, unpack: Unpack) -> Iterator[int]:
             raise _Fault("packed-bomb", shown, f"at most {BOMB_RATIO} out of each", fix)
         if chunk.codec == _UNPACKED and unpacked != packed:
             raise _Fault("parquet-damaged", f"{packed:,} bytes that are not packed", f"the {unpacked:,} it claims")
+        longest = 0
         if 7 in header and chunk.leaf.is_text:
             file.seek(at + length)
             content = file.read(packed)
-            _check_dictionary(unpack(chunk.codec, content, unpacked) if chunk.codec else content, header[7][1])
+            content = unpack(chunk.codec, content, unpacked) if chunk.codec != _UNPACKED else content
+            longest = _check_dictionary(content, header[7][1])
         about: Struct = header.get(5) or header.get(8) or Struct()
         if about:
             if about[1] < 0:
                 raise _Fault("parquet-damaged", f"a page of {about[1]} values", "0 or more")
             values += about[1]
-        yield unpacked
+        yield unpacked, longest
         at += length + packed
     if values != chunk.values:
         raise _Fault("parquet-damaged", f"pages of {values:,} values", f"the {chunk.values:,} that are claimed")
 
 
-def _check_dictionary(content: bytes, count: int) -> None:
+def _check_dictionary(content: bytes, count: int) -> int:
+    """How many bytes its longest value has."""
     seen, at = set[bytes](), 0
     for _ in range(count):
         end = at + 4 + int.from_bytes(content[at : at + 4], "little")
@@ -261,6 +264,7 @@ def _check_dictionary(content: bytes, count: int) -> None:
     if len(seen) < count:
         fix = "Write the file anew; pyarrow and pandas write each value once."
         raise _Fault("parquet-dictionary", "a dictionary that has a value twice", "each value once", fix)
+    return max(map(len, seen), default=0)
 
 
 _SMALLER = "Write it with smaller pages: pyarrow's data_page_size."

@@ -1,7 +1,8 @@
 """Parquet files as objects, a row each, as JSON lines would have given them; no more than a batch is in memory.
 
-path → footer and pages, checked (footer) → batches (pyarrow) → objects. Only the columns that are needed are read, and
-texts stay in dictionaries until they are asked for: what is repeated in the file costs nothing here either.
+path → footer and pages, checked (footer) → batches (pyarrow) → objects. Only the columns that are needed are read. What
+is repeated in the file by a number must not fill the memory here: a batch has fewer rows the longer such a text may be,
+and in lists, of which one row may have millions, texts stay in dictionaries until they are asked for.
 """
 
 import binascii
@@ -13,7 +14,7 @@ from typing import IO, Any, cast
 
 from taesan.data.columns import find_column, find_lookalike, missing_column, note_unused
 from taesan.data.entity_json import TAGS, TOKENS
-from taesan.data.files import BOMB_BYTES, BOMB_RATIO, open_unchanging, packing
+from taesan.data.files import BOMB_RATIO, open_unchanging, packing
 from taesan.data.footer import ENCRYPTED_MAGIC, MAGIC, Footer, check_pages, read_footer
 from taesan.data.jsonl import Float, Integer, Object, parse_object
 from taesan.data.kinds import refuse_binary
@@ -24,6 +25,8 @@ from taesan.errors import DataError, Problem, UsageError, escape
 
 BATCH_ROWS = 1024
 BATCH_BYTES = 1 << 24
+# So many may come out of the smallest file.
+REPEATED_CHARACTERS = 1 << 23
 # Columns that the readers of entities and answers know beside the fields.
 _KNOWN = {"entities": ("id", TOKENS.name, *TOKENS.aliases, *TAGS), "answers": ("is_impossible",)}
 _INDEX = "__index_level_"
@@ -136,10 +139,10 @@ class _Rows:
         self._file, self._name, self._footer, self._wanted, self._report = file, name, footer, list(wanted), report
         self._kinds = {column: field.kind if field else "" for column, field in wanted.items()}
         self._needed = {column for column, field in wanted.items() if field and not field.optional}
-        self._arrow, self._parquet = _import_pyarrow()
+        self._arrow, self._parquet = import_pyarrow()
         self._features = _features(footer, self._wanted)
         self._characters = 0
-        self._limit = max(BOMB_BYTES, BOMB_RATIO * file.seek(0, 2))
+        self._limit = max(REPEATED_CHARACTERS, BOMB_RATIO * file.seek(0, 2))
         self._open: Callable[..., Any] = partial(
             self._parquet.ParquetFile,
             file,
@@ -152,20 +155,19 @@ class _Rows:
         before = 0
         opened = self._ask(self._open)
         self._check_types(opened.schema_arrow)
-        plain = {chunk.leaf.path for _, chunks in self._footer.groups for chunk in chunks if chunk.shares}
-        wanted = [leaf.path for leaf in self._footer.leaves if leaf.is_text and self._is_wanted(leaf.path)]
-        texts = [".".join(path) for path in wanted if path not in plain]
+        lists = [leaf for leaf in self._footer.leaves if leaf.in_list and leaf.is_text]
+        repeated = [".".join(leaf.path) for leaf in lists if self._is_wanted(leaf.path)]
         ordered = [
             name for name in self._wanted if self._kinds.get(name) == "label" and self._is_category(opened, name)
         ]
-        opened = self._ask(lambda: self._open(metadata=opened.metadata, read_dictionary=texts))
+        opened = self._ask(lambda: self._open(metadata=opened.metadata, read_dictionary=repeated))
         self._note_names()
         for group, (rows, chunks) in enumerate(self._footer.groups):
             if rows == 0:
                 continue
             pages = [chunk for chunk in chunks if self._is_wanted(chunk.leaf.path)]
             unpacked = check_pages(self._file, pages, self._name, self._unpack)
-            row_bytes = max(unpacked.total_bytes // max(1, rows), unpacked.shared_bytes, 1)
+            row_bytes = max(unpacked.total_bytes // max(1, rows), unpacked.repeated_bytes, 1)
             size = max(1, min(BATCH_ROWS, BATCH_BYTES // row_bytes))
             read = partial(opened.iter_batches, size, [group], self._wanted, use_threads=False)
             batches, seen = self._ask(read), 0
@@ -328,8 +330,8 @@ class _ValueError(ValueError):
         self.code, self.said = code, said
 
 
-def _import_pyarrow() -> tuple[Any, Any]:
-    """Raises: UsageError where it is not installed."""
+def import_pyarrow() -> tuple[Any, Any]:
+    """pyarrow and its Parquet. Raises: UsageError where it is not installed."""
     try:
         return importlib.import_module("pyarrow"), importlib.import_module("pyarrow.parquet")
     except ImportError:
@@ -339,7 +341,10 @@ def _import_pyarrow() -> tuple[Any, Any]:
 def _values(column: Any) -> Callable[[int], object]:
     """Gives a column's value in a row. A value of a dictionary is made once."""
     if not hasattr(column, "dictionary"):
-        return lambda place: _scalar(column[place])
+        try:
+            return cast("list[object]", column.to_pylist()).__getitem__
+        except ValueError:  # of which row, is said there
+            return lambda place: _scalar(column[place])
     indices, dictionary = cast("list[int | None]", column.indices.to_pylist()), column.dictionary
     made: dict[int, object] = {}
 
