@@ -173,10 +173,10 @@ def damaged_cases() -> Iterator[Case]:
     yield error("P09-false", by_hand(text_pages=claims, codec=0), "parquet-limit")
     repeated = {"text": ["b" * 1_000_000] * 50, "label": ["p", "n"] * 25}
     yield error("P09-dictionary", written(repeated, compression="zstd"), "packed-bomb", 9)
-    beginnings = ["c" * 40_000] * 200
+    beginnings = ["c" * 30_000] * 200
     encoded = {"use_dictionary": False, "column_encoding": {"text": "DELTA_BYTE_ARRAY"}, "compression": "none"}
     shared = written({"text": beginnings * 4, "label": ["p", "n"] * 400}, **encoded)
-    yield error("P09-beginnings", shared, "packed-bomb", 210)
+    yield error("P09-beginnings", shared, "packed-bomb", 280)
     count = len(ROWS)
     words = page(1, plain([b"a"]), kind=2)
     outside = words + page(count, bytes([8, count << 1, 7]), encoding=RLE_DICTIONARY)
