@@ -8,6 +8,7 @@ from pathlib import Path
 
 import bad_answers
 import bad_entities
+import bad_parquet
 import pytest
 from bad_inputs import CASES, PAIRS, STATUS, Case, Pair, table
 
@@ -329,7 +330,10 @@ def skip_where_root_sees_nothing(case: Case) -> None:
         pytest.skip("the superuser may read everything")
 
 
-@pytest.mark.parametrize("case", [case for case in CASES if case.labels is None], ids=lambda case: case.id)
+ALL = (*CASES, *bad_parquet.CASES)
+
+
+@pytest.mark.parametrize("case", [case for case in ALL if case.labels is None], ids=lambda case: case.id)
 def test_bad_input_by_check(run, tmp_path, masked_backbone, case) -> None:
     skip_where_root_sees_nothing(case)
     checking = ("check", "classification", case.write(tmp_path), "--backbone", masked_backbone)
@@ -351,7 +355,7 @@ def taken(tmp_path_factory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
+@pytest.mark.parametrize("case", ALL, ids=lambda case: case.id)
 def test_bad_input_by_fit(run, tmp_path, taken, masked_backbone, case) -> None:
     """A bad file ends it before anything is trained or written; a good one gets as far as the output."""
     skip_where_root_sees_nothing(case)
@@ -372,6 +376,25 @@ def test_bad_input_by_fit(run, tmp_path, taken, masked_backbone, case) -> None:
         assert f"[{ALIASED.get(case.id, case.code)}]" in err
     assert not (tmp_path / "out").exists()
     assert [path.name for path in taken.iterdir()] == ["letter.txt"]
+
+
+# Errors of labels, which `predict` does not look at.
+OF_LABELS = ("P16", "P22-null", "P23-long", "P23-decimal", "P24", "P25", "P26")
+
+
+@pytest.mark.parametrize("case", bad_parquet.CASES, ids=lambda case: case.id)
+def test_bad_parquet_by_evaluate_and_predict(run, tmp_path, model, case) -> None:
+    path = case.write(tmp_path)
+    status, out, _ = run("evaluate", model, path, "--quiet", "--json")
+    assert status == (66 if case.outcome == "missing" else 65)  # the good ones have labels that the model lacks
+    assert f'"code": "{case.code}"' in out or case.outcome != "error"
+    answered = case.outcome in ("accept", "warning") or case.id in OF_LABELS
+    output = tmp_path / "answers.parquet"
+    status, out, err = run("predict", model, "--input", path, "--output", output, "--quiet")
+    assert status == (0 if answered else STATUS[case.outcome]), err
+    assert output.exists() == answered
+    assert f"[{case.code}]" in err or answered or case.outcome == "missing"
+    assert not out
 
 
 STRUCTURED = [

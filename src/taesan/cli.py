@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 TASKS = ("classification", "pair", "ner", "qa", "generation")
 METHODS = ("finetune", "lora", "prefix", "prompt", "in-context")
-FORMATS = ("csv", "tsv", "jsonl", "text", "squad", "conll", "markup")
+FORMATS = ("csv", "tsv", "jsonl", "text", "squad", "conll", "markup", "parquet")
 OBJECTIVES = ("masked", "causal")
 DEVICES = "where torch computes: cpu, cuda, mps; auto: the ONNX graph where there is one, else torch on the CPU"
 OUR_BUG = 70
@@ -114,14 +114,24 @@ def _predict(options: argparse.Namespace) -> None:
         predictions = predict_file(predictor, options.input, **_reading(options), quiet=options.quiet)
     else:
         predictions = predict(predictor, texts)
-    with _output(options.output) as out:
-        for prediction in predictions:
-            answer = prediction.as_dict() | (prediction.details() if options.details else {})
-            out.write(json.dumps(answer, ensure_ascii=False).encode() + b"\n")
-            if options.output is None:
-                out.flush()
+    answers = (one.as_dict() | (one.details() if options.details else {}) for one in predictions)
+    if str(options.output).lower().endswith(".parquet"):
+        from taesan.verbs.parquet import write_parquet
+
+        shape = predictor.task.answer_shape(predictor.learnt, details=options.details)
+        write_parquet(Path(options.output), answers, shape)
+    else:
+        _write_lines(answers, options.output)
     if predictor.cut:
         _talk(f"{predictor.cut:,} texts are longer than the model reads ({predictor.options.long_text})")
+
+
+def _write_lines(answers: Iterable[Mapping[str, Any]], output: str | None) -> None:
+    with _output(output) as out:
+        for answer in answers:
+            out.write(json.dumps(answer, ensure_ascii=False).encode() + b"\n")
+            if output is None:
+                out.flush()
 
 
 def _label_words(given: str | None) -> dict[str, str]:
@@ -307,7 +317,7 @@ def _parser() -> argparse.ArgumentParser:
 
     verb = _verb(verbs, "fit", "learn a task from a labelled file", _fit)
     verb.add_argument("task", metavar="TASK", help=", ".join(TASKS))
-    verb.add_argument("train", metavar="TRAIN", nargs="?", help="labelled rows: .csv, .tsv, .jsonl, also .gz")
+    verb.add_argument("train", metavar="TRAIN", nargs="?", help="labelled rows: .csv, .tsv, .jsonl, also .gz; .parquet")
     verb.add_argument("--validation", metavar="FILE", help="rows to choose the checkpoint by; else held out of TRAIN")
     verb.add_argument("--test", metavar="FILE", help="rows to measure on at the end; they choose nothing")
     verb.add_argument("--backbone", help="taesan:bert-mini (for generation, gpt-mini), a folder or a hub name")
@@ -332,7 +342,9 @@ def _parser() -> argparse.ArgumentParser:
     verb.add_argument("--question", metavar="TEXT", help="for qa, with --context")
     verb.add_argument("--context", metavar="TEXT", help="where the answer is to be found")
     verb.add_argument("--details", action="store_true", help="for qa, the chances of every word to start and to end it")
-    verb.add_argument("--output", metavar="FILE", help="where the answers go; else to stdout")
+    verb.add_argument(
+        "--output", metavar="FILE", help="where the answers go, as JSON lines or .parquet; else to stdout"
+    )
     verb.add_argument("--device", default="auto", help=DEVICES)
     verb.add_argument("--backbone", help="where the backbone is that the model adds to, should it have moved")
     _add_reading(verb, formats=True)

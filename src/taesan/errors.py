@@ -82,7 +82,8 @@ def _escape_character(character: str) -> str:
 class Problem:
     """One thing wrong, or worth saying, in one place of one file.
 
-    `line` and `column` are physical and start at 1 (columns count code points); 0 where there is none.
+    `line` and `column` are physical and start at 1 (columns count code points); 0 where there is none. Where a file has
+    no lines, `unit` is row, and `line` the row's number.
     `field` is the column's or key's name, `found` already escaped, `fix` what the user should type or change.
     """
 
@@ -95,11 +96,12 @@ class Problem:
     expected: str = ""
     fix: str = ""
     severity: str = "error"  # error | warning | note
+    unit: str = "line"  # line | row
 
     def __str__(self) -> str:
         place = escape(self.file, 4096)
         if self.line:
-            place += f":{self.line}"
+            place += f":{self.line}" if self.unit == "line" else f": {self.unit} {self.line:,}"
             if self.column:
                 place += f":{self.column}"
         parts = [f"{place}: {self.severity} [{self.code}]"]

@@ -210,7 +210,7 @@ def binaries() -> dict[str, bytes]:
         "xlsx": office.getvalue(),
         "gzip": gzip.compress(table("csv", ROWS)),
         "xz": lzma.compress(table("csv", ROWS)),
-        "parquet": b"PAR1" + b"\0" * 100 + b"PAR1",
+        "orc": b"ORC\n\x03" + b"\0" * 100,
         "html": b"<!DOCTYPE html>\n<html><body>404</body></html>",
         "pdf": b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n",
         "hwp": b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + b"\0" * 100,

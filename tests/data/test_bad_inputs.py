@@ -5,6 +5,7 @@ import time
 import tracemalloc
 from dataclasses import dataclass
 
+import bad_parquet
 import pytest
 from bad_inputs import CASES, PAIRS, Case, Pair
 
@@ -28,7 +29,7 @@ def examples(rows: list[Row]) -> list[Example]:
     return [Example(row.line, (row.values["text"],), row.values["label"]) for row in rows]
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
+@pytest.mark.parametrize("case", [*CASES, *bad_parquet.CASES], ids=lambda case: case.id)
 def test_bad_input(case: Case, tmp_path) -> None:
     if not case.root and os.geteuid() == 0:
         pytest.skip("the superuser may read everything")
@@ -98,3 +99,4 @@ def test_the_catalogue_is_covered() -> None:
     wanted |= {f"C{n:02}" for n in range(1, 35)} | {f"J{n:02}" for n in range(1, 33)}
     have = {case.id.split("-")[0] for case in CASES}
     assert wanted - have == elsewhere
+    assert {case.id[:3] for case in bad_parquet.CASES} == {f"P{n:02}" for n in range(42)}

@@ -9,7 +9,7 @@ from itertools import chain
 from typing import Protocol
 
 from taesan.data.checks import same
-from taesan.data.jsonl import read_objects
+from taesan.data.jsonl import Object, read_objects
 from taesan.data.lines import Line
 from taesan.data.questions import Questions
 from taesan.data.report import Report
@@ -61,13 +61,31 @@ def read_answers(
     seen = list[Line]()
     if format is None:
         format = _find_format(lines, seen, frozenset(key for keys in named.values() for key in keys))
+    whole = chain(seen, lines)
+    if format == "squad":
+        questions = Questions(name, fields, columns, report, KNOWN)
+        keys = named["question"] | named["context"]
+        yield from _finish(read_squad(whole, name, questions, keys, report), questions, name, report)
+    else:
+        yield from read_answer_objects(read_objects(whole, name, report), name, fields, report, columns)
+
+
+def read_answer_objects(
+    objects: Iterator[Object],
+    name: str,
+    fields: Sequence[Field],
+    report: Report,
+    columns: Mapping[str, str],
+    labels: Sequence[str] | None = None,
+) -> Iterator[Row]:
+    """The same of objects, each a question with its line or row."""
     questions = Questions(name, fields, columns, report, KNOWN)
-    errors, whole = report.error_count, chain(seen, lines)
-    found = (
-        read_squad(whole, name, questions, named["question"] | named["context"], report)
-        if format == "squad"
-        else _read_flat(whole, name, questions, report)
-    )
+    yield from _finish(_read_flat(objects, questions), questions, name, report)
+
+
+def _finish(found: Iterator[Row], questions: Questions, name: str, report: Report) -> Iterator[Row]:
+    """The same rows, and what only the whole file shows."""
+    errors = report.error_count
     try:
         yield from found
     except DataError:
@@ -79,8 +97,8 @@ def read_answers(
         report.add(Problem("no-rows", name, found="no question", expected="questions", fix=fix))
 
 
-def _read_flat(lines: Iterator[Line], name: str, questions: Questions, report: Report) -> Iterator[Row]:
-    for number, (line, found) in enumerate(read_objects(lines, name, report), 1):
+def _read_flat(objects: Iterator[Object], questions: Questions) -> Iterator[Row]:
+    for number, (line, found) in enumerate(objects, 1):
         questions.note(found, line)
         context = questions.context(found, (line, 0))
         row = questions.accept(found, (line, 0), context, {}, number)
@@ -124,8 +142,8 @@ def check_contexts(examples: Sequence[Asked], file: str, report: Report) -> None
     if repeated:
         key, again = next(iter(repeated.items()))
         found = (
-            f"{len(repeated):,} contexts that stood before, first lines {first[key].line:,}, {again.line:,}: "
-            f"'{escape(again.texts[1], 30)}'"
+            f"{len(repeated):,} contexts that stood before, first {report.unit(file)}s {first[key].line:,}, "
+            f"{again.line:,}: '{escape(again.texts[1], 30)}'"
         )
         expected = "each context once, with all its questions"
         report.add(Problem("context-duplicate", file, again.line, 0, "context", found, expected, "", "warning"))
@@ -145,7 +163,7 @@ def check_context_overlap(
     line, there = min(shared)
     found = (
         f"{len(shared):,} of {len(contexts):,} contexts that are in {escape(train_file, 200)} too, first its "
-        f"line {there:,}"
+        f"{report.unit(train_file)} {there:,}"
     )
     expected, fix = "contexts that were not trained on", "Take them out of training: else the figures are too good."
     report.add(Problem("context-overlap", test_file, line, 0, "context", found, expected, fix, "warning"))

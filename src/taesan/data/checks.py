@@ -54,13 +54,14 @@ def check_duplicates(examples: Sequence[Labelled], file: str, report: Report) ->
     repeated = [group for group in groups.values() if len(group) > 1]
     if not repeated:
         return
+    unit = report.unit(file)
     count = sum(len(group) - 1 for group in repeated)
     first = repeated[0]
-    found = f"{count:,} rows whose text stood before, first {_lines(first)}: '{escape(first[0].texts[0], 30)}'"
+    found = f"{count:,} rows whose text stood before, first {_lines(first, unit)}: '{escape(first[0].texts[0], 30)}'"
     report.add(Problem("duplicate", file, first[1].line, found=found, expected="each text once", severity="warning"))
     conflicts = [group for group in repeated if len({example.label for example in group}) > 1]
     if conflicts:
-        shown = "; ".join(f"{_lines(group)} {_labels(group)}" for group in conflicts[:SHOWN])
+        shown = "; ".join(f"{_lines(group, unit)} {_labels(group)}" for group in conflicts[:SHOWN])
         found = f"{len(conflicts):,} texts with more than one label: {shown}" + (
             "; …" if len(conflicts) > SHOWN else ""
         )
@@ -80,7 +81,8 @@ def check_overlap(
         return
     first, before = shared[0]
     found = (
-        f"{len(shared):,} of {len(test):,} rows that are in {escape(train_file, 200)} too, first its {_lines(before)}"
+        f"{len(shared):,} of {len(test):,} rows that are in {escape(train_file, 200)} too, first its "
+        f"{_lines(before, report.unit(train_file))}"
     )
     fix = "Type `--drop-overlap` to train without them: else the figures are too good."
     report.add(
@@ -88,7 +90,8 @@ def check_overlap(
     )
     differing = [(one, others) for one, others in shared if all(other.label != one.label for other in others)]
     if differing:
-        shown = "; ".join(f"line {one.line:,} {_labels([one, *others])}" for one, others in differing[:SHOWN])
+        unit = report.unit(test_file)
+        shown = "; ".join(f"{unit} {one.line:,} {_labels([one, *others])}" for one, others in differing[:SHOWN])
         found = f"{len(differing):,} texts that have another label there: {shown}"
         line, fix = differing[0][0].line, "Decide for one label a text."
         report.add(Problem("overlap-conflict", test_file, line, 0, "label", found, "the same label", fix, "warning"))
@@ -131,9 +134,9 @@ def _blocks(path: str | Path) -> Iterator[bytes]:
             yield block
 
 
-def _lines(group: Sequence[Labelled]) -> str:
+def _lines(group: Sequence[Labelled], unit: str) -> str:
     lines = ", ".join(f"{example.line:,}" for example in group[:SHOWN])
-    return ("line " if len(group) == 1 else "lines ") + lines + (", …" if len(group) > SHOWN else "")
+    return f"{unit}{'' if len(group) == 1 else 's'} {lines}" + (", …" if len(group) > SHOWN else "")
 
 
 def _labels(group: Sequence[Labelled]) -> str:

@@ -12,7 +12,7 @@ from taesan.data.characters import find_oddities, is_blank
 from taesan.data.conll import read_sentences
 from taesan.data.entity_json import Spans, read_json
 from taesan.data.entity_offsets import Offsets
-from taesan.data.jsonl import read_objects
+from taesan.data.jsonl import Object, read_objects
 from taesan.data.kinds import format_by_name
 from taesan.data.labels import Labels
 from taesan.data.lines import Line
@@ -51,15 +51,31 @@ def read_entities(
     form = format or _find_format(first, name, {text.name, entities.name, *text.aliases, *entities.aliases})
     if columns and form != "jsonl":
         raise UsageError(f"--column {next(iter(columns))}=…: columns have no names in {form}. Leave it away.")
-    rows = _Rows(name, text, entities, report, labels)
-    asked = entities in fields
     if form == "markup":
         found = (Found(line, text, spans) for line, text, spans in read_markup(lines, name, report))
     elif form == "conll":
         found = _join(read_sentences(lines, name, report), name, entities, report)
     else:
-        found = _read_json(read_json(read_objects(lines, name, report), name, text, entities, report, columns),
-                           name, entities, report)  # fmt: skip
+        yield from read_entity_objects(read_objects(lines, name, report), name, fields, report, columns, labels)
+        return
+    yield from _accept(found, _Rows(name, text, entities, report, labels), text, entities in fields)
+
+
+def read_entity_objects(
+    objects: Iterator[Object],
+    name: str,
+    fields: Sequence[Field],
+    report: Report,
+    columns: Mapping[str, str],
+    labels: Sequence[str] | None,
+) -> Iterator[Row]:
+    """The same of objects: each with its line or row."""
+    text, entities = _choose(fields, None)
+    found = _read_json(read_json(objects, name, text, entities, report, columns), name, entities, report)
+    yield from _accept(found, _Rows(name, text, entities, report, labels), text, entities in fields)
+
+
+def _accept(found: Iterator[Found], rows: "_Rows", text: Field, asked: bool) -> Iterator[Row]:
     for one in found:
         row = rows.accept(one)
         if row is not None:
@@ -155,7 +171,7 @@ class _Rows:
     def __init__(self, file: str, text: Field, entities: Field, report: Report, labels: Sequence[str] | None):
         self._file, self._text, self._name, self._report = file, text.name, entities.name, report
         self._values = Values(file, [text], report, None)
-        self._labels = Labels(entities.name, file, labels)
+        self._labels = Labels(entities.name, file, labels, report.unit(file))
         self._errors = report.error_count
         self._spans = 0
 

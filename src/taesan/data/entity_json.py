@@ -17,8 +17,8 @@ from taesan.data.schema import Field
 from taesan.data.tokens import MAX_TOKENS, Given, Sentence, long_sentence
 from taesan.errors import Problem, escape
 
-_TOKENS = Field("tokens", ("words",))
-_TAGS = ("ner_tags", "tags")
+TOKENS = Field("tokens", ("words",))
+TAGS = ("ner_tags", "tags")
 _ENTITY = '{"start": 0, "end": 2, "label": "LC"} or [0, 2, "LC"]'
 _DIGITS = 15
 _KEPT_KEYS = 1000
@@ -63,9 +63,9 @@ class _Reader:
     ):
         self._name, self._text, self._entities, self._report, self._columns = name, text, entities, report, columns
         key = find_column(first, entities, columns)
-        self.tokens = find_column(first, _TOKENS, {}) is not None and (key is None or _is_tags(first[key]))
+        self.tokens = find_column(first, TOKENS, {}) is not None and (key is None or _is_tags(first[key]))
         # In the form of tokens, the tags are the entities.
-        self._tags = Field(entities.name, () if entities.name in columns else (*_TAGS, *entities.aliases), "entities")
+        self._tags = Field(entities.name, () if entities.name in columns else (*TAGS, *entities.aliases), "entities")
         self._used = set[str]()
         self._unused: dict[str, int] = {}
         self._ids: dict[str, int] = {}
@@ -83,7 +83,7 @@ class _Reader:
 
     def read_tokens(self, line: int, found: Mapping[str, object]) -> Sentence | None:
         self._good = True
-        tokens = self._strings(line, _TOKENS.name, self._value(line, found, _TOKENS), "strings")
+        tokens = self._strings(line, TOKENS.name, self._value(line, found, TOKENS), "strings")
         tags = self._strings(line, self._tags.name, self._value(line, found, self._tags), "tags")
         text = self._text_value(line, found, False)
         self._check_id(line, found)
@@ -92,13 +92,13 @@ class _Reader:
             self._fail(Problem("tags-length", self._name, line, 0, self._tags.name, counts, "as many of both", fix))
         if self._good and not tokens:
             fix = "Write its tokens, or delete the row."
-            self._fail(Problem("text-empty", self._name, line, 0, _TOKENS.name, "no tokens", "some", fix))
+            self._fail(Problem("text-empty", self._name, line, 0, TOKENS.name, "no tokens", "some", fix))
         if self._good and len(tokens) > MAX_TOKENS:
             self._fail(long_sentence(self._name, line))
         for token in tokens if self._good else ():
             if not token:
                 fix = "Write the token, or delete it and its tag."
-                self._fail(Problem("token-empty", self._name, line, 0, _TOKENS.name, "an empty token", "text", fix))
+                self._fail(Problem("token-empty", self._name, line, 0, TOKENS.name, "an empty token", "text", fix))
                 break
         given = None if text is None else Given(text, line, 0, False)
         return Sentence(line, tokens, tags, [line] * len(tokens), given) if self._good else None
@@ -131,9 +131,7 @@ class _Reader:
             return None
         self._used.add(key)
         if found[key] is None:
-            self._type(
-                line, field.name, None, "a string" if field.kind == "text" and field is not _TOKENS else "a list"
-            )
+            self._type(line, field.name, None, "a string" if field.kind == "text" and field is not TOKENS else "a list")
         return found[key]
 
     def _text_value(self, line: int, found: Mapping[str, object], needed: bool) -> str | None:
@@ -190,7 +188,8 @@ class _Reader:
         identity = found.get("id")
         if not isinstance(identity, str) or self._ids.setdefault(str(identity), line) == line:
             return
-        shown = f"'{escape(identity, 40)}', as in line {self._ids[str(identity)]:,}"
+        unit = self._report.unit(self._name)
+        shown = f"'{escape(identity, 40)}', as in {unit} {self._ids[str(identity)]:,}"
         fix = "Delete one of the two rows, or give it its own id."
         self._fail(Problem("id-duplicate", self._name, line, 0, "id", shown, "each id once", fix))
 

@@ -3,6 +3,7 @@
 Errors of the path raise `InputMissing` (exit 66); errors of the content raise `DataError` (65).
 """
 
+import contextlib
 import errno
 import gzip
 import io
@@ -10,7 +11,7 @@ import lzma
 import os
 import stat
 import zlib
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import IO, BinaryIO, cast
 
@@ -33,11 +34,25 @@ def read_blocks(path: str | Path) -> Iterator[bytes]:
         StorageError: the disk failed.
     """
     name = str(path)
+    with open_unchanging(path) as file:
+        blocks = _read_packed(file, name) if packing(path) else _read_plain(file)
+        yield from _join_head(_refuse_virtual(blocks, os.fstat(file.fileno()), name))
+
+
+@contextlib.contextmanager
+def open_unchanging(path: str | Path) -> Generator[IO[bytes]]:
+    """An ordinary file to read from, which has to stay as it is until the block ends.
+
+    Raises:
+        InputMissing: the path is not there, or is no ordinary file that can be read.
+        DataError: the file changed while it was read.
+        StorageError: the disk failed.
+    """
+    name = str(path)
     with _open(path) as file:
         before = os.fstat(file.fileno())
         try:
-            blocks = _read_packed(file, name) if packing(path) else _read_plain(file)
-            yield from _join_head(_refuse_virtual(blocks, before, name))
+            yield file
         except OSError as error:
             raise StorageError(f"{escape(name, 4096)}: reading failed: {escape(error.strerror or error)}") from error
         after = os.fstat(file.fileno())

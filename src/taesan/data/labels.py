@@ -17,10 +17,14 @@ _ODD = re.compile("[\0-\x1f\x7f-\x9f\ud800-\udfff\ufffd]")
 
 
 class Labels:
-    """The labels of one column. `known` are those of the model or the training file, where there is one."""
+    """The labels of one column. `known` are those of the model or the training file, where there is one.
 
-    def __init__(self, field: str, file: str, known: Sequence[str] | None = None):
+    `unit` is what their places count: line, or row.
+    """
+
+    def __init__(self, field: str, file: str, known: Sequence[str] | None = None, unit: str = "line"):
         self._field, self._file, self._known = field, file, None if known is None else list(known)
+        self._unit = unit
         self._verdicts: dict[str, Problem | None] = {}
         self._spellings: dict[str, str] = {}  # as people see it -> as it is written
         self._numbers: dict[Decimal, str] = {}
@@ -95,7 +99,7 @@ class Labels:
 
     def _place(self, label: str | None) -> str:
         line = self._lines.get(label, 0) if label is not None else 0
-        return f" as in line {line:,}" if line else ""
+        return f" as in {self._unit} {line:,}" if line else ""
 
     def _shown(self, labels: Sequence[str] | None) -> str:
         shown = ", ".join(f"'{escape(label, 30)}'" for label in (labels or ())[:10])

@@ -149,7 +149,8 @@ class Questions:
         first, before = self._ids.setdefault(identity, (place, content))
         if first is place:
             return True
-        found = f"'{escape(identity, 40)}', which line {first[0]:,}" + (f", column {first[1]:,}" if first[1] else "")
+        where = f"{self._report.unit(self._file)} {first[0]:,}"
+        found = f"'{escape(identity, 40)}', which {where}" + (f", column {first[1]:,}" if first[1] else "")
         if content == before:
             fix = "Delete one of them."
             self._problem("id-duplicate", place, "id", f"{found} has too, with the same question", "each id once", fix)

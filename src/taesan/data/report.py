@@ -24,7 +24,7 @@ class _Merged:
         if self.count == 1:
             return self.first
         lines = ", ".join(f"{line:,}" for line in self.lines)
-        where = f"lines {lines}{', …' if self.count > len(self.lines) else ''}" if self.lines else ""
+        where = f"{self.first.unit}s {lines}{', …' if self.count > len(self.lines) else ''}" if self.lines else ""
         said = f"{self.count:,} times" + (f", {where}" if where else "")
         return replace(self.first, found=f"{self.first.found} ({said})" if self.first.found else said)
 
@@ -36,8 +36,19 @@ class Report:
         self.errors: list[Problem] = []
         self.error_count = 0
         self._warnings: dict[tuple[str, str], _Merged] = {}
+        self._row_files = set[str]()
+
+    def count_rows(self, file: str) -> None:
+        """Says that this file has no lines: its rows are numbered, from 1."""
+        self._row_files.add(file)
+
+    def unit(self, file: str) -> str:
+        """What the numbers of a file's rows count: `line`, or `row`."""
+        return "row" if file in self._row_files else "line"
 
     def add(self, problem: Problem) -> None:
+        if problem.file in self._row_files:
+            problem = replace(problem, unit="row")
         if problem.severity == "error":
             self.error_count += 1
             if len(self.errors) < KEPT_ERRORS:

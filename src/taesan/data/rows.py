@@ -1,6 +1,7 @@
 """Any labelled file as rows: the format is found, columns become fields, every row is checked, in one pass.
 
 path → blocks (files) → text (encoding) → lines → cells or objects (delimited, jsonl) → values → Row
+Parquet → objects (parquet), each a row as if it stood in JSON lines
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -8,25 +9,27 @@ from itertools import chain
 from pathlib import Path
 from typing import BinaryIO
 
-from taesan.data.answers import read_answers
+from taesan.data.answers import read_answer_objects, read_answers
 from taesan.data.columns import find_column, find_lookalike, missing_column, note_unused, read_header
 from taesan.data.delimited import read_delimited
 from taesan.data.documents import DOCUMENT_CHARACTERS
 from taesan.data.encoding import decode_blocks
-from taesan.data.entities import read_entities
+from taesan.data.entities import read_entities, read_entity_objects
 from taesan.data.files import read_blocks, read_stream_blocks
-from taesan.data.jsonl import Float, Integer, bom_inside, describe, read_objects
+from taesan.data.jsonl import Float, Integer, Object, bom_inside, describe, read_objects
 from taesan.data.kinds import format_by_content, format_by_name
 from taesan.data.lines import LINE_CHARACTERS, Line, split_lines
+from taesan.data.parquet import is_parquet, read_parquet
 from taesan.data.plain import empty_file, refuse_kinds
 from taesan.data.report import Report
 from taesan.data.schema import Field, Row
 from taesan.data.values import Values
 from taesan.errors import DataError, Problem, UsageError, escape
 
-FORMATS = ("csv", "tsv", "jsonl", "text", "squad", "conll", "markup")
+FORMATS = ("csv", "tsv", "jsonl", "text", "squad", "conll", "markup", "parquet")
 # Fields that no cell holds come in formats of their own; each reader checks its rows itself.
 STRUCTURED: dict[str, Callable[..., Iterator[Row]]] = {"answers": read_answers, "entities": read_entities}
+_OBJECTS: dict[str, Callable[..., Iterator[Row]]] = {"answers": read_answer_objects, "entities": read_entity_objects}
 _KINDS = {"squad": "answers", "conll": "entities", "markup": "entities"}
 # Beyond this, JSON readers elsewhere lose digits.
 _EXACT_DIGITS = 15
@@ -54,6 +57,8 @@ def read_rows(
         UsageError: the encoding, the format or a field's name is unknown.
     """
     name = str(path)
+    if is_parquet(path, format):
+        return _read_parquet(path, name, fields, report, columns or {}, labels)
     return _read(read_blocks(path), name, fields, report, encoding, columns, format, labels)
 
 
@@ -85,7 +90,6 @@ def _read(
     columns = columns or {}
     _refuse_usage(fields, columns, format)
     values = Values(name, fields, report, labels)
-    errors = report.error_count
     try:
         texts = decode_blocks(refuse_kinds(blocks, name), encoding, name, report)
         # A document often stands on one line: KorQuAD's training file is one of 38 million characters.
@@ -98,23 +102,54 @@ def _read(
             return
         form = format or format_by_name(name) or format_by_content(first, _names(fields, columns))
         if form == "jsonl":
-            found = _read_json(lines, name, fields, report, columns)
+            found = _read_json(read_objects(lines, name, report), name, fields, report, columns)
         elif form == "text":
             found = _read_text(lines, name, fields, report)
         else:
             _refuse_json(first, name, form)
             found = _read_table(lines, "," if form == "csv" else "\t", name, fields, report, columns)
-        for line, row_values in found:
-            row = values.accept(line, row_values)
-            if row is not None:
-                yield row
-        values.finish()
-        if not values.rows and report.error_count == errors:
-            fix = "Name a file that holds rows."
-            report.add(Problem("no-rows", name, found="no row after the header", expected="rows", fix=fix))
+        yield from _accept(found, values, name, report, "no row after the header")
     except DataError as error:
         for problem in error.problems:
             report.add(problem)
+
+
+def _read_parquet(
+    path: str | Path,
+    name: str,
+    fields: Sequence[Field],
+    report: Report,
+    columns: Mapping[str, str],
+    labels: Sequence[str] | None,
+) -> Iterator[Row]:
+    _refuse_usage(fields, columns, "parquet")
+    report.count_rows(name)
+    try:
+        objects = read_parquet(path, fields, columns, report)
+        kind = next((kind for kind in _OBJECTS if kind in {field.kind for field in fields}), None)
+        if {"question", "context"} <= {field.name for field in fields}:
+            kind = "answers"
+        if kind is not None:
+            yield from _OBJECTS[kind](objects, name, fields, report, columns, labels)
+        else:
+            found = _read_json(objects, name, fields, report, columns)
+            yield from _accept(found, Values(name, fields, report, labels), name, report, "no row")
+    except DataError as error:
+        for problem in error.problems:
+            report.add(problem)
+
+
+def _accept(found: Iterator[Named], values: Values, name: str, report: Report, none: str) -> Iterator[Row]:
+    """The good rows; what only the whole file shows goes to the report."""
+    errors = report.error_count
+    for line, row_values in found:
+        row = values.accept(line, row_values)
+        if row is not None:
+            yield row
+    values.finish()
+    if not values.rows and report.error_count == errors:
+        fix = "Name a file that holds rows."
+        report.add(Problem("no-rows", name, found=none, expected="rows", fix=fix))
 
 
 def _find_structured(fields: Sequence[Field], format: str | None, first: str) -> Callable[..., Iterator[Row]] | None:
@@ -176,7 +211,7 @@ def _read_table(
 
 
 def _read_json(
-    lines: Iterator[Line],
+    objects: Iterator[Object],
     name: str,
     fields: Sequence[Field],
     report: Report,
@@ -186,7 +221,7 @@ def _read_json(
     harmless = set[str]()
     types: dict[str, type] = {}
     unused_line = 0
-    for line, found in read_objects(lines, name, report):
+    for line, found in objects:
         problems, values = list[Problem](), dict[str, str]()
         for field in fields:
             key = chosen.get(field.name) or find_column(found, field, columns)

@@ -43,6 +43,7 @@ class _Bad:
 class _Places:
     """Where something was seen that one of the schemes forbids: line, tag and tag before, the first thousand."""
 
+    unit: str
     seen: list[tuple[int, str, str]] = field(default_factory=list[tuple[int, str, str]])
     count: int = 0
 
@@ -54,7 +55,7 @@ class _Places:
     @property
     def first(self) -> str:
         line, tag, _ = self.seen[0]
-        return f"'{escape(tag, 30)}' in line {line:,}"
+        return f"'{escape(tag, 30)}' in {self.unit} {line:,}"
 
 
 class Tags:
@@ -63,10 +64,11 @@ class Tags:
     def __init__(self, file: str, name: str, report: Report):
         self._file, self._name, self._report = file, name, report
         self._bad: dict[str, _Bad] = {}
-        self._fresh = _Places()  # B where no entity of its type stands before: not in IOB1
-        self._orphans = _Places()  # I, E or L without an entity of its type before: I only in IOB1
-        self._unended = _Places()  # an entity that ends in B or I: not in BIOES
-        self._bioes, self._bilou = _Places(), _Places()  # E and S; L and U
+        unit = report.unit(file)
+        self._fresh = _Places(unit)  # B where no entity of its type stands before: not in IOB1
+        self._orphans = _Places(unit)  # I, E or L without an entity of its type before: I only in IOB1
+        self._unended = _Places(unit)  # an entity that ends in B or I: not in BIOES
+        self._bioes, self._bilou = _Places(unit), _Places(unit)  # E and S; L and U
 
     def spans(self, tags: Sequence[str], lines: Sequence[int]) -> list[TokenSpan] | None:
         """The entities of a sentence; nothing where one of its tags is none. `lines` has the line of each tag.
@@ -178,7 +180,7 @@ class Tags:
         return self._problem("tag-style", line, found, right, f"Write {right}, and all other tags in this way.")
 
     def _bad_problems(self) -> list[Problem]:
-        return [_counted(bad) for bad in self._bad.values()]
+        return [_counted(bad, self._report.unit(self._file)) for bad in self._bad.values()]
 
     def _report_each(self, places: _Places, make: Callable[[int, str, str, str], Problem], expected: str) -> None:
         problems = [make(*place, expected) for place in places.seen]
@@ -206,8 +208,8 @@ class Tags:
         return Problem(code, self._file, line, 0, self._name, found, expected, fix)
 
 
-def _counted(bad: _Bad) -> Problem:
+def _counted(bad: _Bad, unit: str) -> Problem:
     if bad.count == 1:
         return bad.problem
     lines = ", ".join(f"{line:,}" for line in bad.lines) + (", …" if bad.count > len(bad.lines) else "")
-    return replace(bad.problem, found=f"{bad.problem.found} ({bad.count:,} times, lines {lines})")
+    return replace(bad.problem, found=f"{bad.problem.found} ({bad.count:,} times, {unit}s {lines})")

@@ -151,7 +151,7 @@ class Joiner:
         return None
 
     def _mixed(self, sentence: Sentence, place: int, found: str, expected: str) -> Problem:
-        expected = f"{expected}, as from line {self._shown:,} on"
+        expected = f"{expected}, as from {self._report.unit(self._file)} {self._shown:,} on"
         fix = "Write the whole file by words, or the whole file by characters with a line for each space."
         return self._problem("tokens-mixed", sentence.lines[place], found, expected, fix)
 

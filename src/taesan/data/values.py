@@ -15,7 +15,8 @@ class Values:
     def __init__(self, file: str, fields: Sequence[Field], report: Report, labels: Sequence[str] | None):
         self._file, self._report = file, report
         self._texts = [field.name for field in fields if field.kind in ("text", "target")]
-        self._labels = {field.name: Labels(field.name, file, labels) for field in fields if field.kind == "label"}
+        unit = report.unit(file)
+        self._labels = {field.name: Labels(field.name, file, labels, unit) for field in fields if field.kind == "label"}
         self._numeric = dict.fromkeys(self._texts, 0)
         self.rows = 0
 

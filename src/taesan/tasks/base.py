@@ -17,6 +17,7 @@ from taesan.text.tokenizer import Ids, Tokenizer
 HeadKind = Literal["sequence", "token", "span", "language_model", "choice"]
 IGNORED = -100
 Logits = NDArray[np.float32]
+Shape = type[str] | type[int] | type[float] | list["Shape"] | dict[str, "Shape"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,6 +224,10 @@ class Task(Asks, Protocol):
 
     def outputs(self, learnt: Learnt) -> tuple[str, ...]:
         """The names of the head's outputs, in their order; empty where the head has its own."""
+        ...
+
+    def answer_shape(self, learnt: Learnt, *, details: bool = False) -> dict[str, Shape]:
+        """What a prediction says, with its `details` or without: types, lists of one shape, keys and their shapes."""
         ...
 
     def encode(

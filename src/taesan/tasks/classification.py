@@ -22,6 +22,7 @@ from taesan.tasks.base import (
     Learnt,
     Logits,
     Prediction,
+    Shape,
 )
 from taesan.tasks.class_metrics import class_scores, evaluate_classes
 from taesan.text.tokenizer import Ids, Tokenizer
@@ -91,6 +92,9 @@ class Classification:
 
     def outputs(self, learnt: Learnt) -> tuple[str, ...]:
         return learnt.labels
+
+    def answer_shape(self, learnt: Learnt, *, details: bool = False) -> dict[str, Shape]:
+        return {"label": str, "probabilities": dict.fromkeys(learnt.labels, float)}
 
     def encode(
         self, examples: Sequence[Example], tokenizer: Tokenizer, learnt: Learnt, options: EncodeOptions

@@ -23,6 +23,7 @@ from taesan.tasks.base import (
     Logits,
     Prediction,
     Score,
+    Shape,
 )
 from taesan.tasks.bootstrap import Floats, interval_score, resampled_sums, score_lines
 from taesan.tasks.text_metrics import evaluate_texts
@@ -103,6 +104,13 @@ class Generation:
 
     def outputs(self, learnt: Learnt) -> tuple[str, ...]:
         return ()
+
+    def answer_shape(self, learnt: Learnt, *, details: bool = False) -> dict[str, Shape]:
+        return {
+            "text": str,
+            "log_probability": float,
+            "reference": {"log_probability": float, "tokens": int},
+        }
 
     def encode(
         self, examples: Sequence[Example], tokenizer: Tokenizer, learnt: Learnt, options: EncodeOptions

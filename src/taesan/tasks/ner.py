@@ -23,6 +23,7 @@ from taesan.tasks.base import (
     Learnt,
     Logits,
     Prediction,
+    Shape,
 )
 from taesan.tasks.entity_metrics import entity_scores, evaluate_entities
 from taesan.tasks.tags import Tagging, decode_tags, tag_names
@@ -117,6 +118,14 @@ class NamedEntities:
 
     def outputs(self, learnt: Learnt) -> tuple[str, ...]:
         return tag_names(learnt.labels)
+
+    def answer_shape(self, learnt: Learnt, *, details: bool = False) -> dict[str, Shape]:
+        place: dict[str, Shape] = {"start": int, "end": int}
+        chances: dict[str, Shape] = dict.fromkeys(("O", *learnt.labels), float)
+        return {
+            "entities": [{"text": str, "label": str, **place, "probability": float}],
+            "words": [{"text": str, **place, "probabilities": chances}],
+        }
 
     def encode(
         self, examples: Sequence[Example], tokenizer: Tokenizer, learnt: Learnt, options: EncodeOptions

@@ -24,6 +24,7 @@ from taesan.tasks.base import (
     Learnt,
     Logits,
     Prediction,
+    Shape,
 )
 from taesan.tasks.spans import SpanChoice, choose_spans
 from taesan.text.endings import count_endings, left_out
@@ -179,6 +180,13 @@ class QuestionAnswering:
 
     def outputs(self, learnt: Learnt) -> tuple[str, ...]:
         return ()
+
+    def answer_shape(self, learnt: Learnt, *, details: bool = False) -> dict[str, Shape]:
+        place: dict[str, Shape] = {"start": int, "end": int}
+        answer: dict[str, Shape] = {**place, "probability": float}
+        words: dict[str, Shape] = {"words": [{"text": str, **place, "starts": float, "ends": float}]}
+        shape: dict[str, Shape] = {"id": str, "answer": str, **answer, "candidates": [{"text": str, **answer}]}
+        return {**shape, "no_answer_probability": float, **(words if details else {})}
 
     def encode(
         self, examples: Sequence[Example], tokenizer: Tokenizer, learnt: Learnt, options: EncodeOptions

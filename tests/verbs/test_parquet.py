@@ -1,0 +1,93 @@
+"""Answers in Parquet are those of the JSON lines, in typed columns, whole or not there."""
+
+import json
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+import taesan
+from taesan import cli
+from taesan.config import FitConfig
+from taesan.engine.load import open_predictor
+from taesan.errors import OutputError
+from taesan.verbs import parquet
+from taesan.verbs.parquet import write_parquet
+from taesan.verbs.predict import predict_file
+
+TASKS = ["classification", "pair", "ner", "qa", "generation"]
+
+
+@pytest.fixture(scope="module")
+def models(masked_backbone, causal_backbone, labelled, tmp_path_factory) -> dict[str, Path]:
+    root = tmp_path_factory.mktemp("parquet")
+    config = FitConfig(epochs=1, device="cpu", threads=1)
+    backbones = dict.fromkeys(labelled, masked_backbone) | {"generation": causal_backbone}
+    return {
+        task: taesan.fit(
+            task, file, output=root / task, backbone=str(backbones[task]), config=config, quiet=True
+        ).folder
+        for task, file in labelled.items()
+    }
+
+
+def without_nulls(value: object) -> object:
+    """A key that is null, and one that is not there, are the same in Parquet."""
+    match value:
+        case dict():
+            return {key: without_nulls(one) for key, one in value.items() if one is not None}
+        case list():
+            return [without_nulls(one) for one in value]
+    return value
+
+
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("details", [[], ["--details"]], ids=str)
+def test_what_is_read_back_is_what_the_lines_say(models, labelled, tmp_path, monkeypatch, task, details) -> None:
+    monkeypatch.setattr(parquet, "GROUP_ROWS", 4)
+    asking = ["predict", str(models[task]), "--input", str(labelled[task]), "--quiet", *details]
+    for name in ("answers.jsonl", "answers.parquet"):
+        assert cli.main([*asking, "--output", str(tmp_path / name)]) == 0
+    lines = [json.loads(line) for line in (tmp_path / "answers.jsonl").read_text("utf-8").splitlines()]
+    table = pq.read_table(tmp_path / "answers.parquet")
+    assert without_nulls(table.to_pylist()) == without_nulls(lines)
+    assert pq.read_metadata(tmp_path / "answers.parquet").num_row_groups == -(-len(lines) // 4)
+    assert set(lines[0]) <= set(table.column_names)
+    assert not any(pa.types.is_null(field.type) for field in table.schema)
+
+
+def test_columns_are_typed_also_where_every_answer_is_empty(models, tmp_path) -> None:
+    predictor, _ = open_predictor(models["ner"])
+    write_parquet(tmp_path / "none.parquet", [], predictor.task.answer_shape(predictor.learnt))
+    schema = pq.read_schema(tmp_path / "none.parquet")
+    assert str(schema.field("entities").type) == (
+        "list<element: struct<text: string, label: string, start: int64, end: int64, probability: double>>"
+    )
+    labels = predictor.learnt.labels
+    chances = schema.field("words").type.value_type.field("probabilities").type
+    assert [field.name for field in chances] == ["O", *labels]
+
+
+def test_answers_of_a_parquet_file_are_those_of_its_texts(models, labelled, tmp_path) -> None:
+    predictor, _ = open_predictor(models["pair"])
+    lines = [json.loads(line) for line in labelled["pair"].read_text("utf-8").splitlines()]
+    pq.write_table(pa.Table.from_pylist(lines), tmp_path / "rows.parquet")
+    found = [one.as_dict() for one in predict_file(predictor, tmp_path / "rows.parquet")]
+    assert found == [one.as_dict() for one in predict_file(predictor, labelled["pair"])]
+
+
+def test_an_output_that_fails_leaves_what_was_there(tmp_path) -> None:
+    path = tmp_path / "answers.parquet"
+    path.write_text("mine")
+
+    def answers():
+        yield {"label": "가"}
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        write_parquet(path, answers(), {"label": str})
+    assert path.read_text() == "mine"
+    assert [one.name for one in tmp_path.iterdir()] == ["answers.parquet"]
+    with pytest.raises(OutputError):
+        write_parquet(tmp_path / "nowhere" / "answers.parquet", [], {"label": str})
