@@ -48,7 +48,9 @@ def export_graph(
     folder = store.open_model(model)
     predictor, manifest = open_predictor(model, backbone=backbone)
     if not isinstance(predictor, Predictor) or not isinstance(predictor.session, TorchSession):
-        raise UsageError(f"{model} is by {manifest['method']}, which has no weights of its own: there is no graph of it")
+        raise UsageError(
+            f"{model} is by {manifest['method']}, which has no weights of its own: there is no graph of it"
+        )
     if int8 and validation is None:
         raise UsageError(
             "an int8 graph is exported only where it agrees with the model: name labelled rows that it has not seen, "
@@ -132,4 +134,3 @@ def _agreement(predictor: Predictor, exact: Session, rounded: Session, rows: _Ro
         )
     say(f"int8: {figures}")
     return {"equal": equal, "metric": task.metric, "float32": before, "int8": after}
-
