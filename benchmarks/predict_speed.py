@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
 from measure import ONE_THREAD, Clock, run_cell, spread, table, write_json
 
 BATCHES = (8, 32, 64)

@@ -5,7 +5,6 @@ bucket's batches always have the same shape, filled up with empty rows: then no 
 sum its order, with the company an item is in. On ONNX it is a batch of its own.
 """
 
-import contextlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -27,6 +26,7 @@ Arrays = dict[str, NDArray[np.int64]]
 Advance = Callable[[int], object]  # is told how many items are done
 OnToken = Callable[[int, int, int], object]  # is told number of the prompt, number of its text, and the new token
 T = TypeVar("T")
+U = TypeVar("U")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,16 +92,21 @@ def run_items(
         return session.run(_batch([items[i] for i in part], length, rows, pad_id))
 
     outputs: list[Logits] = [np.empty(0, np.float32)] * len(items)
-    with contextlib.ExitStack() as stack:
-        if several := min(session.workers, len(batches)) > 1:
-            pool = stack.enter_context(ThreadPoolExecutor(session.workers))
-        results = pool.map(run, batches) if several else map(run, batches)
-        for (_, _, part), result in zip(batches, results, strict=True):
-            if advance is not None:
-                advance(len(part))
-            for index, row in zip(part, result, strict=False):
-                outputs[index] = row[: len(items[index].input_ids)].copy() if row.ndim == 2 else np.array(row)
+    for (_, _, part), result in zip(batches, _side_by_side(run, batches, session.workers), strict=True):
+        if advance is not None:
+            advance(len(part))
+        for index, row in zip(part, result, strict=False):
+            outputs[index] = row[: len(items[index].input_ids)].copy() if row.ndim == 2 else np.array(row)
     return outputs
+
+
+def _side_by_side(function: Callable[[T], U], given: Sequence[T], workers: int) -> Iterator[U]:
+    """`map`, several at a time, in order."""
+    if workers == 1 or len(given) < 2:
+        yield from map(function, given)
+        return
+    with ThreadPoolExecutor(workers) as pool:
+        yield from pool.map(function, given)
 
 
 def _batch(items: list[Item], length: int, rows: int, pad_id: int) -> Arrays:

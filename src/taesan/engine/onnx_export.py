@@ -4,7 +4,6 @@ Needs the extra `taesan[onnx]`: torch's exporter stands on onnxscript, int8 on o
 """
 
 import contextlib
-import io
 import logging
 import tempfile
 import warnings
@@ -23,7 +22,7 @@ from taesan.methods.base import Adapted
 from taesan.methods.lora import merge
 from taesan.models.last_layer import compute_last_layer_at
 
-INPUTS = ("input_ids", "attention_mask", "token_type_ids")
+INPUTS: tuple[str, ...] = ("input_ids", "attention_mask", "token_type_ids")
 _ROWS = 1024  # the most that a graph takes at once
 
 
@@ -65,9 +64,7 @@ def head_graph(adapted: Adapted, *, max_length: int, first_token: bool) -> bytes
     except torch.onnx.errors.OnnxExporterError as error:
         raise ValueError(str(error).partition("\n")[0]) from None
     assert program is not None
-    buffer = io.BytesIO()
-    program.save(buffer)
-    return checked(buffer.getvalue())
+    return checked(program.model_proto.SerializeToString())
 
 
 def checked(graph: bytes) -> bytes:

@@ -19,8 +19,8 @@ from taesan.text.tokenizer import Ids
 
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # before the import, which else writes an id of this machine under the home
 
-import onnxruntime  # noqa: E402
-from onnxruntime.capi.onnxruntime_pybind11_state import Fail, InvalidArgument, InvalidGraph, InvalidProtobuf  # noqa: E402
+import onnxruntime
+from onnxruntime.capi.onnxruntime_pybind11_state import Fail, InvalidArgument, InvalidGraph, InvalidProtobuf
 
 
 class OnnxSession:
