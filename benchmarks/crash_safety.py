@@ -2,7 +2,8 @@
 
 A two-layer `taesan fit` is made to exit, to find the disk full and to get an I/O error at every write, fsync, rename,
 mkdir and removal that it makes; it is killed; its files are damaged bit by bit; two of them are started on one folder.
-Each time the old or the new model must stand, and resuming must end in the SHA-256 of the undisturbed run.
+Each time the old or the new model must stand, and resuming must end in the SHA-256 of the undisturbed run. The same of
+`taesan predict` of a file, whole and in shards: resumed, it must end in the very bytes of an undisturbed one.
 """
 
 import argparse
@@ -14,6 +15,7 @@ import json
 import os
 import random
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -28,8 +30,10 @@ from typing import Any
 os.environ["OMP_NUM_THREADS"] = "1"  # before torch: the model is too small for two, and processes are forked
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
+import taesan.engine.infer
 import taesan.engine.load
 import taesan.verbs.fit
+import taesan.verbs.predict
 import taesan.verbs.pretrain
 from taesan import cli, store
 from taesan.engine import checkpoint
@@ -46,7 +50,10 @@ PARTS = (
     *("fault-fit", "fault-overwrite", "fault-resume", "fault-pretrain"),
     *("kill-fit", "kill-overwrite", "kill-pretrain"),
     *("damage-model", "damage-checkpoint", "damage-run", "two-at-once"),
+    *("fault-predict", "kill-predict"),
 )
+CHUNK_ROWS = 16  # of the predictions here: rows become safe so many at a time
+SHARDS = 3
 
 
 @dataclass
@@ -507,6 +514,101 @@ def two_at_once(work: Work, rounds: int, draw: random.Random) -> Part:
     return part
 
 
+# (e) Predictions ---------------------------------------------------------------------------------------------------
+
+
+def predictions(model: Path, rows: Path, output: Path, shards: int) -> list[list[str]]:
+    """The commands that answer a file, one a shard."""
+    command = ["predict", str(model), "--input", str(rows), "--output", str(output), "--quiet"]
+    return [command] if shards == 1 else [[*command, "--shard", f"{i}/{shards}"] for i in range(1, shards + 1)]
+
+
+def resume_predictions(part: Part, work: Work, commands: list[list[str]], what: str) -> None:
+    """Types the commands again as a person would. What is finished already is not made again."""
+    output = Path(commands[0][commands[0].index("--output") + 1])
+    begun = any(path.suffix in (".part", ".record", ".parts") for path in output.parent.iterdir())
+    for command in commands:
+        status = work.run([*command, *(["--resume"] if begun or output.exists() else [])])
+        done = status == 73 and "is finished already" in work.talk.read_text() and output.exists()
+        part.expect(status == 0 or done, f"{what}: resuming ended with {status}: {work.talk.read_text()[-300:]}")
+
+
+def check_predictions(part: Part, output: Path, wanted: bytes, what: str) -> None:
+    part.expect(output.exists() and output.read_bytes() == wanted, f"{what}: other bytes than the undisturbed run's")
+    left = {path.name for path in output.parent.iterdir()} - {output.name, f".{output.name}.lock"}
+    part.expect(left <= {f".{output.name}.parts.dropped"}, f"{what}: left beside: {left}")
+
+
+def predict_faults(work: Work, model: Path, rows: Path, *, shards: int, every: tuple[int, int]) -> Iterator[Part]:
+    """A fault at every n-th write and every m-th other call of the last shard, the others being done."""
+    output = work.root / "answers" / "out.jsonl"
+    *before, last = commands = predictions(model, rows, output, shards)
+
+    def place() -> None:
+        shutil.rmtree(output.parent, ignore_errors=True)
+        output.parent.mkdir()
+        for command in before:
+            work.run(command)
+
+    place()
+    operations = work.operations(last)
+    wanted = output.read_bytes()
+    written = [at for at, operation in enumerate(operations) if operation == "write"]
+    others = [at for at, operation in enumerate(operations) if operation != "write"]
+    for kind in KINDS:
+        part = Part(f"predict, {shards} shard{'s'[: shards - 1]}, {kind}")
+        for at in sorted(written[:: every[0]] + others[:: every[1]]):
+            operation = operations[at]
+            if kind == "full" and operation in ("unlink", "rmdir"):
+                continue
+            what = f"{part.name} at {operation} {at} of {len(operations)}"
+            place()
+            status = work.run(last, (kind, at))
+            said = work.talk.read_text().strip().splitlines()
+            part.tried += 1
+            part.found["new" if output.exists() else "none"] += 1
+            part.expect(not output.exists() or output.read_bytes() == wanted, f"{what}: a half stands")
+            clear = status in (73, 74) and any(line.startswith("taesan: ") for line in said)
+            part.expect(
+                status == EXITED if kind == "exit" else clear or status == 0, f"{what}: ended with {status}: {said}"
+            )
+            resume_predictions(part, work, commands, what)
+            check_predictions(part, output, wanted, what)
+        yield part
+
+
+def predict_kills(work: Work, model: Path, rows: Path, *, shards: int, count: int, draw: random.Random) -> Part:
+    """`kill -9` of each shard's process at a random moment, resumed and killed again, until all are through."""
+    part = Part(f"kill -9 of a predict, {shards} shard{'s'[: shards - 1]}")
+    output = work.root / "answers" / "out.jsonl"
+    commands = predictions(model, rows, output, shards)
+    shutil.rmtree(output.parent, ignore_errors=True)
+    output.parent.mkdir()
+    begun = time.monotonic()
+    for command in commands:
+        work.run(command)
+    seconds, wanted = (time.monotonic() - begun) / shards, output.read_bytes()
+    output.unlink()
+    while part.tried < count:
+        process = os.fork()
+        command = draw.choice(commands)
+        if process == 0:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+            os._exit(cli.main([*command, "--resume"]))
+        time.sleep(draw.random() * seconds)
+        os.kill(process, signal.SIGKILL)
+        killed = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == -signal.SIGKILL
+        part.tried += killed
+        if output.exists():
+            check_predictions(part, output, wanted, part.name)
+            part.found["came through"] += 1
+            output.unlink()
+            shutil.rmtree(output.parent / f"{output.name}.parts", ignore_errors=True)
+    resume_predictions(part, work, commands, part.name)
+    check_predictions(part, output, wanted, part.name)
+    return part
+
+
 # The table ---------------------------------------------------------------------------------------------------------
 
 
@@ -565,6 +667,13 @@ def measure(work: Work, options: argparse.Namespace) -> Iterator[Part]:
         yield damaged_run(work, work.fit(stopped), stopped, new, options.flips // 20, draw)
     if "two-at-once" in parts:
         yield two_at_once(work, options.races, draw)
+    taesan.engine.infer.CHUNK_ROWS = taesan.verbs.predict.CHUNK_ROWS = CHUNK_ROWS  # the processes are forked
+    for shards in (1, SHARDS):
+        if "fault-predict" in parts:
+            yield from predict_faults(work, new, work.root / "rows.jsonl", shards=shards, every=every)
+        if "kill-predict" in parts:
+            count, rows = options.predict_kills // 2, work.root / "rows.jsonl"
+            yield predict_kills(work, new, rows, shards=shards, count=count, draw=draw)
 
 
 def main() -> int:
@@ -573,6 +682,7 @@ def main() -> int:
     parser.add_argument("--others", type=int, default=1, help="faults at every n-th fsync, rename, removal (1)")
     parser.add_argument("--kills", type=int, default=15, help="kill -9 of a fit (15)")
     parser.add_argument("--pretrain-kills", type=int, default=15, help="kill -9 of a pretraining (15)")
+    parser.add_argument("--predict-kills", type=int, default=100, help="kill -9 of a prediction (100)")
     parser.add_argument("--flips", type=int, default=2000, help="single bits flipped (2,000)")
     parser.add_argument("--truncations", type=int, default=200, help="files cut short (200)")
     parser.add_argument("--races", type=int, default=10, help="two fits on one folder (10)")
@@ -582,7 +692,7 @@ def main() -> int:
     options = parser.parse_args()
     if options.quick:
         options.writes, options.others = 999, 47
-        options.kills, options.pretrain_kills, options.races = 0, 0, 0
+        options.kills, options.pretrain_kills, options.predict_kills, options.races = 0, 0, 0, 0
         options.flips, options.truncations = 100, 10
     failures = 0
     begun = time.monotonic()

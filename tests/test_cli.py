@@ -246,6 +246,35 @@ def test_an_output_file_is_whole_or_the_old_one(run, monkeypatch, tmp_path, mode
     assert "json-type" in err
 
 
+def test_predict_in_shards_and_what_goes_with_them(run, monkeypatch, tmp_path, labelled, model) -> None:
+    file, answers = labelled["classification"], tmp_path / "answers.jsonl"
+    whole = run("predict", model, "--input", file)[1]
+    command = ("predict", model, "--input", file, "--output", answers)
+    part = tmp_path / "answers.jsonl.parts" / "2-of-2"
+    said = f"{part} is done. answers.jsonl comes when these shards are done too: 1/2\n"
+    assert run(*command, "--shard", "2/2") == (0, "", said)
+    assert run(*command, "--shard", "1/2", "--resume", "--quiet") == (0, "", "")
+    assert answers.read_text("utf-8") == whole
+    assert os.listdir(tmp_path) == ["answers.jsonl"]
+    status, _, err = run(*command, "--resume")
+    assert status == 73
+    assert (
+        err == f"taesan: {answers} is finished already; there is nothing to go on with. To replace it, omit --resume.\n"
+    )
+    with store.Lock(answers):
+        status, _, err = run(*command)
+    assert status == 75
+    assert f"is being written by process {os.getpid()} on" in err
+    for arguments in (("글", "--output", answers), ("--input", "-", "--output", answers), ("--input", file)):
+        for more in (("--resume",), ("--shard", "1/2")):
+            status, _, err = run("predict", model, *arguments, *more)
+            assert status == 2
+            assert "need a file to read and one to write" in err
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    for arguments in ((*command, "--shard", "1/2"), command[:-2]):
+        assert run(*arguments)[0] == 2
+
+
 def test_a_text_that_cannot_be_answered_is_65(run, model) -> None:
     for text in ("", "  ", "\ud800"):
         status, _, err = run("predict", model, "좋다", text)

@@ -26,7 +26,17 @@ FLOORS = (
 )
 HEIGHT = {part: -number for number, floor in enumerate(FLOORS) for part in floor}
 LIGHT = (
-    *("tasks", "text", "data", "models.locate", "engine.infer", "engine.scoring", "engine.asking", "store"),
+    *(
+        "tasks",
+        "text",
+        "data",
+        "models.locate",
+        "engine.infer",
+        "engine.scoring",
+        "engine.asking",
+        "engine.output",
+        "store",
+    ),
     *("verbs.check", "verbs.show", "cli"),
 )
 

@@ -1,7 +1,6 @@
 """The command line: parses and prints, nothing else. A verb is imported when it runs; `--help` loads neither torch."""
 
 import argparse
-import contextlib
 import dataclasses
 import io
 import json
@@ -9,9 +8,9 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 from taesan import __version__
 from taesan.config import FitConfig, GenerationOptions, LoopConfig, PretrainConfig, resolve
@@ -100,38 +99,61 @@ def _fit(options: argparse.Namespace) -> None:
 
 def _predict(options: argparse.Namespace) -> None:
     from taesan.engine.load import open_predictor
-    from taesan.verbs.predict import predict, predict_file
+    from taesan.engine.output import Output
+    from taesan.verbs.predict import WHOLE, Shard, as_lines, predict, predict_file, predict_into, write
 
     if bool(options.question) != bool(options.context):
         raise UsageError('a question is about a context: name both, --question "…" --context "…"')
     texts = _given_texts(options)
     if bool(texts) == bool(options.input):
         raise UsageError('name texts or a file, one of the two: taesan predict DIR "…", or --input FILE (- for stdin)')
-    predictor, _ = open_predictor(options.model, device=options.device, backbone=options.backbone)
-    if texts == ["-"] or options.input == "-":
-        predictions = predict_file(predictor, sys.stdin.buffer, **_reading(options), quiet=True)
-    elif options.input:
-        predictions = predict_file(predictor, options.input, **_reading(options), quiet=options.quiet)
-    else:
-        predictions = predict(predictor, texts)
-    answers = (one.as_dict() | (one.details() if options.details else {}) for one in predictions)
-    if str(options.output).lower().endswith(".parquet"):
-        from taesan.verbs.parquet import write_parquet
+    shard, device, ready = Shard.read(options.shard) if options.shard else WHOLE, options.device, None
+    into_file = options.output and options.input and options.input != "-"
+    if not into_file and (options.resume or options.shard or _is_one_of_several()):
+        raise UsageError(
+            "--resume, --shard and torchrun need a file to read and one to write: --input FILE --output FILE"
+        )
+    if _is_one_of_several():
+        from taesan.engine.process import Process
 
-        shape = predictor.task.answer_shape(predictor.learnt, details=options.details)
-        write_parquet(Path(options.output), answers, shape)
+        if options.shard:
+            raise UsageError("under torchrun each process is a shard; leave --shard out")
+        process = Process(device=device)
+        shard, ready = Shard(process.rank + 1, process.count), process.wait
+        device = device if device in ("auto", "cpu") else str(process.device)  # each has its own
+    predictor, manifest = open_predictor(options.model, device=device, backbone=options.backbone)
+    if into_file:
+        predict_into(
+            options.output,
+            predictor,
+            manifest,
+            options.input,
+            shard=shard,
+            resume=options.resume,
+            details=options.details,
+            **_reading(options),
+            device=device.split(":")[0],
+            quiet=options.quiet or not _is_main_process(),
+            say=_talk if _is_main_process() and not options.quiet else lambda line: None,
+            ready=ready or (lambda: None),
+        )
     else:
-        _write_lines(answers, options.output)
+        if texts == ["-"] or options.input == "-":
+            predictions = predict_file(predictor, sys.stdin.buffer, **_reading(options), quiet=True)
+        elif options.input:
+            predictions = predict_file(predictor, options.input, **_reading(options), quiet=options.quiet)
+        else:
+            predictions = predict(predictor, texts)
+        if options.output:
+            with Output(Path(options.output)) as out:
+                write(out, predictor, predictions, details=options.details)
+                out.finish()
+        else:
+            for line in as_lines(predictions, details=options.details):
+                sys.stdout.buffer.write(line)
+                sys.stdout.buffer.flush()
     if predictor.cut:
         _talk(f"{predictor.cut:,} texts are longer than the model reads ({predictor.options.long_text})")
-
-
-def _write_lines(answers: Iterable[Mapping[str, Any]], output: str | None) -> None:
-    with _output(output) as out:
-        for answer in answers:
-            out.write(json.dumps(answer, ensure_ascii=False).encode() + b"\n")
-            if output is None:
-                out.flush()
 
 
 def _label_words(given: str | None) -> dict[str, str]:
@@ -345,6 +367,8 @@ def _parser() -> argparse.ArgumentParser:
     verb.add_argument(
         "--output", metavar="FILE", help="where the answers go, as JSON lines or .parquet; else to stdout"
     )
+    verb.add_argument("--resume", action="store_true", help="go on behind the rows of a run that was stopped")
+    verb.add_argument("--shard", metavar="I/N", help="answer one of N parts; the last one done joins them in --output")
     verb.add_argument("--device", default="auto", help=DEVICES)
     verb.add_argument("--backbone", help="where the backbone is that the model adds to, should it have moved")
     _add_reading(verb, formats=True)
@@ -515,6 +539,10 @@ def _is_main_process() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
+def _is_one_of_several() -> bool:
+    return os.environ.get("WORLD_SIZE", "1") != "1"
+
+
 def _print_error(error: TaesanError, as_json: bool) -> None:
     if not _is_main_process():
         return
@@ -527,18 +555,6 @@ def _print_error(error: TaesanError, as_json: bool) -> None:
         _write_json(content)
     else:
         _talk(str(error) if isinstance(error, DataError) else f"taesan: {error}")
-
-
-@contextlib.contextmanager
-def _output(path: str | None) -> Iterator[BinaryIO]:
-    """Standard output, or a file that appears when it is whole."""
-    if path is None:
-        yield sys.stdout.buffer
-        return
-    from taesan.store import open_replacement
-
-    with open_replacement(Path(path)) as file:
-        yield file
 
 
 def _print_candidates(candidates: "Sequence[Candidate]") -> None:

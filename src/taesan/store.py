@@ -48,13 +48,18 @@ def write_file(path: Path, content: Content) -> dict[str, Any]:
         for chunk in [content] if isinstance(content, bytes) else content:
             digest.update(chunk)
             size += len(chunk)
-            view = memoryview(chunk)
-            while view:
-                view = view[os.write(descriptor, view) :]
+            write_whole(descriptor, chunk)
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
     return {"bytes": size, "sha256": digest.hexdigest()}
+
+
+def write_whole(descriptor: int, content: bytes) -> None:
+    """Writes all of `content`: a signal or a nearly full disk may take only a part at a time."""
+    view = memoryview(content)
+    while view:
+        view = view[os.write(descriptor, view) :]
 
 
 def replace_file(path: Path, content: Content) -> None:
@@ -63,35 +68,10 @@ def replace_file(path: Path, content: Content) -> None:
     Raises: StorageError where the disk is full or fails.
     """
     with storage_errors(path):
-        temporary = path.with_name(f".{path.name}.new")
+        temporary = beside(path, "new")
         write_file(temporary, content)
         os.rename(temporary, path)
-        _fsync_folder(path.parent)
-
-
-@contextlib.contextmanager
-def open_replacement(path: Path) -> Iterator[BinaryIO]:
-    """A file to write to that takes its place, fsynced, when the block ends well; else the old one stands.
-
-    Raises: OutputError where it cannot be created; StorageError where the disk is full or fails.
-    """
-    temporary = path.with_name(f".{path.name}.new")
-    try:
-        file = temporary.open("wb")
-    except OSError as error:
-        raise OutputError(f"{path} cannot be created: {error.strerror}") from None
-    try:
-        with file:
-            yield file
-            with storage_errors(path):
-                file.flush()
-                os.fsync(file.fileno())
-        with storage_errors(path):
-            os.rename(temporary, path)
-            _fsync_folder(path.parent)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+        fsync_folder(path.parent)
 
 
 def tensor_chunks(tensors: Arrays, metadata: Mapping[str, str] | None = None) -> Iterator[bytes]:
@@ -122,7 +102,7 @@ def save_folder(
 
     Raises: StorageError where the disk is full or fails; the next reader then finds the old folder or the new one.
     """
-    staging, gone = _beside(folder, "new"), _beside(folder, "gone")
+    staging, gone = beside(folder, "new"), beside(folder, "gone")
     with storage_errors(folder):
         _remove(staging)
         try:
@@ -132,9 +112,9 @@ def save_folder(
                 part.mkdir(exist_ok=True)
             listed = {name: write_file(staging / name, content) for name, content in files.items()}
             whole = {"format_version": FORMAT_VERSION, **manifest, "files": listed}
-            write_file(staging / manifest_name, _sealed(whole))
+            write_file(staging / manifest_name, sealed(whole))
             for part in {staging, *((staging / name).parent for name in files)}:
-                _fsync_folder(part)
+                fsync_folder(part)
         except BaseException:
             with contextlib.suppress(OSError):
                 _remove(staging)
@@ -143,9 +123,9 @@ def save_folder(
             _remove(gone)
             os.rename(folder, gone)
         os.rename(staging, folder)
-        _fsync_folder(folder.parent)
+        fsync_folder(folder.parent)
         _remove(gone)
-        _remove(_beside(folder, "old"))
+        _remove(beside(folder, "old"))
 
 
 def set_aside(folder: Path) -> None:
@@ -157,15 +137,15 @@ def set_aside(folder: Path) -> None:
         raise OutputError(f"{folder} was not made by taesan, so --overwrite leaves it alone. Choose another --output.")
     with storage_errors(folder):
         if (folder / MANIFEST).exists():
-            _remove(_beside(folder, "old"))
-            os.rename(folder, _beside(folder, "old"))
+            _remove(beside(folder, "old"))
+            os.rename(folder, beside(folder, "old"))
         else:
             remove_folder(folder)
 
 
 def recover(folder: Path) -> None:
     """Finishes or takes back a replacement that was stopped half way. The caller holds the folder's lock."""
-    staging, gone, old, dropped = (_beside(folder, ending) for ending in ("new", "gone", "old", "dropped"))
+    staging, gone, old, dropped = (beside(folder, ending) for ending in ("new", "gone", "old", "dropped"))
     with storage_errors(folder):
         if not folder.exists():
             if staging.exists() and _is_whole(staging):
@@ -181,7 +161,7 @@ def recover(folder: Path) -> None:
 
 def remove_folder(folder: Path) -> None:
     """Removes a folder so that no half of it can be taken for a whole: renamed first. Raises: StorageError."""
-    dropped = _beside(folder, "dropped")
+    dropped = beside(folder, "dropped")
     with storage_errors(folder):
         _remove(dropped)
         if folder.exists():
@@ -204,7 +184,7 @@ class Folder:
             raise InputMissing(_what_is_there(path, manifest_name)) from None
         except OSError as error:
             raise StorageError(f"{path / manifest_name} cannot be read: {error.strerror}") from None
-        self.manifest = _unsealed(content, path / manifest_name)
+        self.manifest = unsealed(content, path / manifest_name)
         self.sha256 = hashlib.sha256(content).hexdigest()  # of the manifest, and so of all that is in the folder
         version = self.manifest.get("format_version")
         if version != FORMAT_VERSION:
@@ -269,10 +249,10 @@ def open_model(path: str | Path) -> Folder:
     Raises: InputMissing, StorageError, LockedError.
     """
     folder = Path(os.path.realpath(path))
-    if not folder.exists() and any(_beside(folder, ending).exists() for ending in ("new", "gone")):
+    if not folder.exists() and any(beside(folder, ending).exists() for ending in ("new", "gone")):
         with Lock(folder):
             recover(folder)
-    old = _beside(folder, "old")
+    old = beside(folder, "old")
     return Folder(old if old.exists() and not (folder / MANIFEST).exists() else folder)
 
 
@@ -280,11 +260,15 @@ def open_model(path: str | Path) -> Folder:
 
 
 class Lock:
-    """One writer of a folder. The kernel drops the lock with its process, however that ends."""
+    """One writer of a folder or file. The kernel drops the lock with its process, however that ends.
 
-    def __init__(self, folder: Path):
+    With `wait`, another holder is waited for, and none is refused.
+    """
+
+    def __init__(self, folder: Path, *, wait: bool = False):
         self.folder = folder
-        self.path = _beside(folder, "lock")
+        self._how = fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB)
+        self.path = beside(folder, "lock")
         self._descriptor: int | None = None
 
     def __enter__(self) -> "Lock":
@@ -294,7 +278,7 @@ class Lock:
             while self._descriptor is None:
                 descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)
                 try:
-                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    fcntl.flock(descriptor, self._how)
                     if os.fstat(descriptor).st_ino == os.stat(self.path).st_ino:
                         self._descriptor = descriptor
                     else:
@@ -317,22 +301,26 @@ class Lock:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._descriptor is not None:
+        if self._descriptor is None:
+            return
+        try:
             with contextlib.suppress(OSError):
                 os.unlink(self.path)
+        finally:
             os.close(self._descriptor)
             self._descriptor = None
 
 
-# Details ------------------------------------------------------------------------------------------------------------
+# Parts of all this --------------------------------------------------------------------------------------------------
 
 
-def _beside(folder: Path, ending: str) -> Path:
-    absolute = Path(os.path.abspath(folder))
+def beside(path: Path, ending: str) -> Path:
+    """Where what belongs to `path` stands, hidden: `.NAME.ending`."""
+    absolute = Path(os.path.abspath(path))
     return absolute.with_name(f".{absolute.name}.{ending}")
 
 
-def _sealed(manifest: Mapping[str, Any]) -> bytes:
+def sealed(manifest: Mapping[str, Any]) -> bytes:
     """The manifest in its one canonical form, its own SHA-256 in the last line."""
     body = json.dumps(manifest, ensure_ascii=False, indent=1, sort_keys=True).removesuffix("\n}")
     # A file's name may hold bytes that are no UTF-8: JSON knows such an escape.
@@ -341,17 +329,57 @@ def _sealed(manifest: Mapping[str, Any]) -> bytes:
     return content + f',\n "~sha256": "{seal}"\n}}\n'.encode()
 
 
-def _unsealed(content: bytes, path: Path) -> dict[str, Any]:
+def unsealed(content: bytes, path: Path) -> dict[str, Any]:
+    """The manifest again. Raises: StorageError where a byte is not right."""
     try:
         manifest = json.loads(content)
         manifest.pop("~sha256")
-        if _sealed(manifest) == content:
+        if sealed(manifest) == content:
             return manifest
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         pass
     raise StorageError(
         f"{path} is damaged or was changed: it does not match its own SHA-256. Copy the folder again or make it again."
     )
+
+
+def differences(old: Any, new: Any) -> str:
+    """How a recorded run differs from this one, the first five: `config.seed: 1, now 2`; nothing where it does not."""
+    before, now = _flat(old), _flat(new)
+    keys = [key for key in sorted(before.keys() | now.keys()) if before.get(key) != now.get(key)]
+    return "; ".join(f"{key}: {escape(before.get(key))}, now {escape(now.get(key))}" for key in keys[:5])
+
+
+def fsync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def storage_errors(path: Path) -> Iterator[None]:
+    """Whatever the disk says in here becomes a StorageError about `path`."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise StorageError(f"the disk is full: {path} could not be written. Free some space and resume.") from error
+        raise StorageError(f"{path} could not be written: {error.strerror or error}") from error
+
+
+# Details ------------------------------------------------------------------------------------------------------------
+
+
+def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
+    """`{"config": {"seed": 1}}` as `{"config.seed": 1}`."""
+    if not isinstance(value, dict):
+        return {prefix: value}
+    flat: dict[str, Any] = {}
+    for key, item in value.items():
+        flat |= _flat(item, f"{prefix}.{key}" if prefix else key)
+    return flat
 
 
 def _made_by_taesan(folder: Path) -> bool:
@@ -382,22 +410,3 @@ def _what_is_there(path: Path, manifest_name: str) -> str:
 def _remove(folder: Path) -> None:
     if folder.exists():
         shutil.rmtree(folder)
-
-
-def _fsync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-@contextlib.contextmanager
-def storage_errors(path: Path) -> Iterator[None]:
-    """Whatever the disk says in here becomes a StorageError about `path`."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise StorageError(f"the disk is full: {path} could not be written. Free some space and resume.") from error
-        raise StorageError(f"{path} could not be written: {error.strerror or error}") from error

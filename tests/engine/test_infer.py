@@ -1,14 +1,16 @@
 """An answer is the same bits whoever its neighbours are, comes in its place, and does not wait for the whole input."""
 
+import contextlib
 import itertools
 import random
+import threading
 from collections.abc import Iterator
 
 import numpy as np
 import pytest
 
 from conftest import MAX_LENGTH, REVIEWS
-from taesan.engine.infer import BATCH_TOKENS, CHUNK_ROWS, LENGTHS, Predictor, bucket, run_items
+from taesan.engine.infer import BATCH_TOKENS, CHUNK_ROWS, LENGTHS, Predictor, ahead, bucket, run_items
 from taesan.engine.session import TorchSession
 from taesan.methods import METHODS
 from taesan.methods.base import adapt
@@ -88,9 +90,14 @@ def test_buckets_hold_their_items_and_waste_little() -> None:
 class Recorder:
     """A session that remembers what it was asked, and answers each item with its sum."""
 
+    workers = 1
+
     def __init__(self) -> None:
         self.shapes: list[tuple[int, int]] = []
         self.rows = 0
+
+    def batch_shape(self, length: int, max_length: int) -> tuple[int, int]:
+        return bucket(length, max_length)
 
     def run(self, batch: dict[str, np.ndarray]) -> Logits:
         self.shapes.append(batch["input_ids"].shape)
@@ -135,13 +142,74 @@ def test_prediction_is_lazy_and_holds_one_chunk_at_a_time(tokenizer) -> None:
     assert recorder.rows == CHUNK_ROWS
     next(answers)
     assert recorder.rows == 2 * CHUNK_ROWS
-    assert next(taken) == 2 * CHUNK_ROWS
+    answers.close()  # waits for the chunk that is being read ahead
+    assert next(taken) == 3 * CHUNK_ROWS
+
+
+def test_one_is_made_ahead_and_no_more() -> None:
+    made, going = [], threading.Event()
+
+    def source() -> Iterator[int]:
+        for number in range(1, 6):
+            going.wait(60)
+            made.append(number)
+            yield number
+
+    coming = ahead(source())
+    going.set()
+    for number in range(1, 4):
+        assert next(coming) == number
+        assert len(made) <= number + 1
+    coming.close()
+    assert made == [1, 2, 3, 4]
+    assert list(ahead(iter(()))) == []
+
+
+def test_the_next_one_is_made_while_this_one_is_used() -> None:
+    """The source waits for the user of what came before: one after the other would never end."""
+    used = threading.Event()
+
+    def source() -> Iterator[str]:
+        yield "first"
+        assert used.wait(60)
+        yield "second"
+
+    found = []
+    for one in ahead(source()):
+        found.append(one)
+        used.set()
+    assert found == ["first", "second"]
+
+
+def test_an_error_comes_in_its_place_and_no_thread_stays() -> None:
+    def source() -> Iterator[int]:
+        yield from (1, 2)
+        raise KeyError("third")
+
+    before, coming = threading.active_count(), ahead(source())
+    assert [next(coming), next(coming)] == [1, 2]
+    with pytest.raises(KeyError, match="third"):
+        next(coming)
+    for error in (GeneratorExit, ZeroDivisionError):
+        coming = ahead(itertools.count(1))
+        assert next(coming) == 1
+        with contextlib.suppress(error):
+            coming.throw(error)
+    assert threading.active_count() == before
+
+
+def test_progress_is_told_of_rows_not_of_windows(tokenizer) -> None:
+    texts = [REVIEWS[0][0], " ".join(text for text, _ in REVIEWS), REVIEWS[1][0]]
+    model, told = predictor(tokenizer, Recorder(), long_text="windows"), []
+    assert len(list(model.predict([Example((text,)) for text in texts], advance=told.append))) == 3
+    assert sum(told) == 3
+    assert len(told) > 1
 
 
 def test_windows_are_averaged(tokenizer) -> None:
     """The mean of the windows' probabilities, each by brute force."""
 
-    class Parity:
+    class Parity(Recorder):
         def run(self, batch: dict[str, np.ndarray]) -> Logits:
             odd = ((batch["input_ids"] % 2) * batch["attention_mask"]).sum(axis=1)
             return np.stack([odd, np.full_like(odd, 3)], axis=1).astype(np.float32)

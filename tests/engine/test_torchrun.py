@@ -14,7 +14,10 @@ from transformers import AutoModelForCausalLM, AutoModelForMaskedLM, AutoModelFo
 
 from conftest import REVIEWS, save_causal, save_masked
 from taesan import cli, store
-from taesan.verbs.predict import predict
+from taesan.config import FitConfig
+from taesan.engine.load import open_predictor
+from taesan.verbs.fit import fit
+from taesan.verbs.predict import Shard, as_lines, predict, predict_file, predict_into
 
 # Rows of each micro-batch of each step: fewer than there are processes, odd, accumulated.
 STEPS = ((4,), (5,), (1,), (3, 1), (2, 1, 6))
@@ -242,3 +245,28 @@ def test_one_process_speaks(tmp_path, monkeypatch, capsys):
         monkeypatch.setenv("RANK", rank)
         assert cli.main(["show", str(tmp_path / "nothing")]) == 66
         assert capsys.readouterr().err.count("there is no folder") == lines
+
+
+@pytest.fixture(scope="module")
+def model(backbone, rows_file, tmp_path_factory):
+    config = FitConfig(epochs=1, device="cpu", threads=1)
+    output = tmp_path_factory.mktemp("model") / "model"
+    return fit("classification", rows_file, output=output, backbone=str(backbone), config=config, quiet=True).folder
+
+
+def test_a_file_answered_by_two_processes(model, rows_file, tmp_path):
+    """The bytes of one process; what two that were stopped had done is gone on with."""
+    out = tmp_path / "out.jsonl"
+    command = ["-m", "taesan", "predict", str(model), "--input", str(rows_file), "--output", str(out)]
+    done = torchrun(*command)
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+    found = out.read_bytes()
+    assert os.listdir(tmp_path) == ["out.jsonl"]
+    opened = open_predictor(model)
+    assert found == b"".join(as_lines(predict_file(opened[0], rows_file)))
+    out.unlink()
+    predict_into(out, *opened, rows_file, shard=Shard(2, 2))
+    done = torchrun(*command, "--resume")
+    assert done.returncode == 0, done.stderr
+    assert out.read_bytes() == found
+    assert os.listdir(tmp_path) == ["out.jsonl"]

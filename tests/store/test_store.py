@@ -1,6 +1,5 @@
 """Folders are whole or not there, whatever stops a write; damage never loads."""
 
-import contextlib
 import errno
 import json
 import os
@@ -11,41 +10,12 @@ import numpy as np
 import pytest
 from safetensors.numpy import load as load_tensors
 
+from faults import Disk, fail_everywhere
 from taesan import store
 from taesan.errors import InputMissing, OutputError, StorageError
 
 OLD = {"weights.bin": b"old " * 50, "words.txt": "가나다".encode()}
 NEW = {"weights.bin": b"new " * 60, "other.txt": b"x"}
-OPERATIONS = ("write", "fsync", "rename", "mkdir", "unlink", "rmdir")
-
-
-class Died(BaseException):
-    """The process ended here: nothing that it would still have done is done."""
-
-
-class Disk:
-    """Counts the calls to the disk; the `at`-th (from 0) fails with `code`, or is the last thing the process did."""
-
-    def __init__(self, monkeypatch, at=-1, code=0):
-        self.count, self._at, self._code, self._dead = 0, at, code, False
-        for name in OPERATIONS:
-            monkeypatch.setattr(os, name, self._wrapped(name, getattr(os, name)))
-
-    def _wrapped(self, name, real):
-        def call(*arguments, **named):
-            here, self.count = self.count, self.count + 1
-            if self._dead:
-                raise Died
-            if here == self._at:
-                if name == "write":
-                    real(arguments[0], arguments[1][: len(arguments[1]) // 2])
-                if self._code:
-                    raise OSError(self._code, os.strerror(self._code))
-                self._dead = True
-                raise Died
-            return real(*arguments, **named)
-
-        return call
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -54,22 +24,6 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 def beside(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.parent.glob(".*"))
-
-
-def fail_everywhere(monkeypatch, tmp_path, prepare, work, code=0):
-    """Runs `work(folder)` after `prepare(folder)` with a fault at each of its calls; yields the folder after each."""
-    with monkeypatch.context() as patch:
-        prepare(tmp_path / "count" / "model")
-        disk = Disk(patch)
-        work(tmp_path / "count" / "model")
-    assert disk.count >= 5
-    for at in range(disk.count):
-        folder = tmp_path / str(at) / "model"
-        prepare(folder)
-        with monkeypatch.context() as patch, contextlib.suppress(Died, StorageError):
-            Disk(patch, at, code)
-            work(folder)
-        yield folder
 
 
 def save_old(folder: Path) -> None:
@@ -242,26 +196,6 @@ def test_short_writes_are_gone_on_with(monkeypatch, tmp_path):
     monkeypatch.setattr(os, "write", lambda descriptor, data: real(descriptor, data[:7]))
     save_old(tmp_path / "model")
     assert contents(tmp_path / "model") == OLD
-
-
-def test_a_replaced_file_is_the_old_one_until_it_is_whole(tmp_path):
-    path = tmp_path / "answers.jsonl"
-    path.write_text("old")
-    with contextlib.suppress(KeyError), store.open_replacement(path) as file:
-        file.write(b"half")
-        raise KeyError
-    assert path.read_text() == "old"
-    with store.open_replacement(path) as file:
-        file.write(b"whole")
-        assert path.read_text() == "old"
-    assert path.read_text() == "whole"
-    assert os.listdir(tmp_path) == ["answers.jsonl"]
-
-
-def test_an_output_that_cannot_be_created_is_said(tmp_path):
-    (tmp_path / "file").write_text("")
-    with pytest.raises(OutputError, match="cannot be created"), store.open_replacement(tmp_path / "file" / "answers"):
-        pass
 
 
 def test_a_link_to_a_model_is_followed(monkeypatch, tmp_path):

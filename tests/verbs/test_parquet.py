@@ -1,5 +1,6 @@
 """Answers in Parquet are those of the JSON lines, in typed columns, whole or not there."""
 
+import errno
 import json
 from pathlib import Path
 
@@ -8,10 +9,11 @@ import pyarrow.parquet as pq
 import pytest
 
 import taesan
-from taesan import cli
+from taesan import cli, store
 from taesan.config import FitConfig
 from taesan.engine.load import open_predictor
-from taesan.errors import OutputError
+from taesan.engine.output import Output
+from taesan.errors import StorageError
 from taesan.verbs import parquet
 from taesan.verbs.parquet import write_parquet
 from taesan.verbs.predict import predict_file
@@ -59,7 +61,9 @@ def test_what_is_read_back_is_what_the_lines_say(models, labelled, tmp_path, mon
 
 def test_columns_are_typed_also_where_every_answer_is_empty(models, tmp_path) -> None:
     predictor, _ = open_predictor(models["ner"])
-    write_parquet(tmp_path / "none.parquet", [], predictor.task.answer_shape(predictor.learnt))
+    with Output(tmp_path / "none.parquet") as out:
+        write_parquet(out, [], predictor.task.answer_shape(predictor.learnt))
+        out.finish()
     schema = pq.read_schema(tmp_path / "none.parquet")
     assert str(schema.field("entities").type) == (
         "list<element: struct<text: string, label: string, start: int64, end: int64, probability: double>>"
@@ -85,9 +89,24 @@ def test_an_output_that_fails_leaves_what_was_there(tmp_path) -> None:
         yield {"label": "가"}
         raise ZeroDivisionError
 
-    with pytest.raises(ZeroDivisionError):
-        write_parquet(path, answers(), {"label": str})
+    with pytest.raises(ZeroDivisionError), Output(path) as out:
+        write_parquet(out, answers(), {"label": str})
     assert path.read_text() == "mine"
     assert [one.name for one in tmp_path.iterdir()] == ["answers.parquet"]
-    with pytest.raises(OutputError):
-        write_parquet(tmp_path / "nowhere" / "answers.parquet", [], {"label": str})
+
+
+def test_a_full_disk_is_said(models, labelled, tmp_path, monkeypatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "no space")
+
+    asking = ["predict", str(models["pair"]), "--input", str(labelled["pair"]), "--quiet"]
+    monkeypatch.setattr(store, "write_whole", full)
+    assert cli.main([*asking, "--output", str(tmp_path / "answers.parquet")]) == StorageError.exit_status
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("wish", [["--resume"], ["--shard", "1/2"]], ids=str)
+def test_parquet_is_written_in_one_go(models, labelled, tmp_path, capsys, wish) -> None:
+    asking = ["predict", str(models["pair"]), "--input", str(labelled["pair"]), *wish]
+    assert cli.main([*asking, "--output", str(tmp_path / "answers.parquet")]) == 2
+    assert "in one go" in capsys.readouterr().err

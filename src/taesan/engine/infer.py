@@ -137,7 +137,7 @@ class Asked(Protocol):
     generation: GenerationOptions | None  # with it, a task for which texts are generated has them
 
     def predict(self, examples: Iterable[Example], *, advance: Advance | None = None) -> Iterator[Prediction]:
-        """One prediction an example, in order."""
+        """One prediction an example, in order; `advance` is told how many more are done."""
         ...
 
     def write(
@@ -156,18 +156,26 @@ class Predictor:
         self.generation: GenerationOptions | None = None  # with it, a task for which texts are generated has them
 
     def predict(self, examples: Iterable[Example], *, advance: Advance | None = None) -> Iterator[Prediction]:
-        """One prediction an example; `advance` is told of items (windows) as they are done."""
-        for chunk in chunks(examples, CHUNK_ROWS):
-            encoded = self.task.encode(chunk, self.tokenizer, self.learnt, self.options)
+        """One prediction an example; `advance` is told of examples as their items (windows) are done.
+
+        `examples` are read and encoded in a thread, one chunk ahead of the model, unless one chunk is all there is.
+        """
+        few = isinstance(examples, list) and len(examples) <= CHUNK_ROWS
+        for chunk, encoded in self._encoded(examples) if few else ahead(self._encoded(examples)):
             items = [item for one in encoded for item in one.items]
             pad_id, max_length = self.tokenizer.pad_id, self.options.max_length
-            outputs = iter(run_items(self.session, items, max_length=max_length, pad_id=pad_id, advance=advance))
+            done = None if advance is None else _shared(advance, len(chunk), len(items))
+            outputs = iter(run_items(self.session, items, max_length=max_length, pad_id=pad_id, advance=done))
             self.cut += sum(one.cut for one in encoded)
             if self.generation is not None:
                 encoded = self._continued(encoded, self.generation)
             yield from self.task.decode(
                 chunk, encoded, [list(islice(outputs, len(one.items))) for one in encoded], self.learnt
             )
+
+    def _encoded(self, examples: Iterable[Example]) -> Iterator[tuple[list[Example], list[Encoded]]]:
+        for chunk in chunks(examples, CHUNK_ROWS):
+            yield chunk, self.task.encode(chunk, self.tokenizer, self.learnt, self.options)
 
     def write(
         self, examples: Sequence[Example], options: GenerationOptions, *, on_token: OnToken | None = None
@@ -195,3 +203,28 @@ def chunks(source: Iterable[T], size: int) -> Iterator[list[T]]:
     iterator = iter(source)
     while chunk := list(islice(iterator, size)):
         yield chunk
+
+
+def ahead(source: Iterable[T]) -> Iterator[T]:
+    """The same, in order, the next one being made in a thread while this one is used; never more than one ahead.
+
+    An error of `source` comes where its item would have come. Closing waits for the one that is being made.
+    """
+    iterator = iter(source)
+    with ThreadPoolExecutor(1) as thread:
+        coming = thread.submit(next, iterator, None)
+        while (one := coming.result()) is not None:
+            coming = thread.submit(next, iterator, None)
+            yield one
+
+
+def _shared(advance: Advance, rows: int, items: int) -> Advance:
+    """Takes counts of items, and tells `advance` of the rows that they are the share of."""
+    done = 0
+
+    def take(count: int) -> None:
+        nonlocal done
+        before, done = done, done + count
+        advance(rows * done // items - rows * before // items)
+
+    return take

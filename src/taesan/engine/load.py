@@ -34,7 +34,7 @@ def open_predictor(
     folder = store.open_model(path)
     task = TASKS.get(folder.manifest.get("task", ""))
     if task is not None and device == DEVICE and backbone is None and (folder.path / GRAPH_FOLDER).exists():
-        return _open_graph(folder, task, str(path)), folder.manifest
+        return _open_graph(folder, task, str(path))
     device = "cpu" if device == DEVICE else device
     return _on_torch().open_predictor(path, device=device, backbone=backbone, shared=shared)
 
@@ -53,7 +53,7 @@ def _on_torch() -> Any:
     return importlib.import_module("taesan.engine.torch_load")
 
 
-def _open_graph(folder: store.Folder, task: Task, name: str) -> Asked:
+def _open_graph(folder: store.Folder, task: Task, name: str) -> tuple[Asked, dict[str, Any]]:
     graph, manifest = store.Folder(folder.path / GRAPH_FOLDER), folder.manifest
     if graph.manifest.get("model") != folder.sha256:
         raise StorageError(
@@ -76,4 +76,4 @@ def _open_graph(folder: store.Folder, task: Task, name: str) -> Asked:
             task, session(f"/dev/fd/{file.fileno()}"), tokenizer, learnt, EncodeOptions(**manifest["encode"])
         )
     predictor.generation = GenerationOptions() if task.head == "language_model" else None
-    return predictor
+    return predictor, manifest | {"graph": graph.sha256}

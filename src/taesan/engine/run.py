@@ -9,7 +9,7 @@ from typing import Any
 
 from taesan import store
 from taesan.engine.process import Process
-from taesan.errors import DataError, OutputError, StorageError, UsageError, escape
+from taesan.errors import DataError, OutputError, StorageError, UsageError
 
 
 class Run:
@@ -103,27 +103,12 @@ class Run:
     def _refuse(self, record: Path, content: bytes) -> None:
         """Says how the recorded run differs from this one; damage that makes no difference to either is said too."""
         try:
-            old, new = _flat(json.loads(record.read_bytes())), _flat(json.loads(content))
+            differences = store.differences(json.loads(record.read_bytes()), json.loads(content))
         except (ValueError, RecursionError):
-            old = new = {}
-        differences = [
-            f"{key}: {escape(old.get(key))}, now {escape(new.get(key))}"
-            for key in sorted(set(old) | set(new))
-            if old.get(key) != new.get(key)
-        ]
+            differences = ""
         if not differences:
             raise StorageError(f"{record} is damaged or was changed. Begin anew with --overwrite.")
         raise UsageError(
-            f"{self.path} was begun with other settings or data, so it cannot be resumed: "
-            f"{'; '.join(differences[:5])}. Repeat the first command, or begin anew with --overwrite."
+            f"{self.path} was begun with other settings or data, so it cannot be resumed: {differences}. "
+            "Repeat the first command, or begin anew with --overwrite."
         )
-
-
-def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
-    """`{"config": {"seed": 1}}` as `{"config.seed": 1}`."""
-    if not isinstance(value, dict):
-        return {prefix: value}
-    flat: dict[str, Any] = {}
-    for key, item in value.items():
-        flat |= _flat(item, f"{prefix}.{key}" if prefix else key)
-    return flat
