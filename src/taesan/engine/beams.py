@@ -117,7 +117,8 @@ def search(
         if not left:
             return [one.texts(options.sequences) for one in searches]
         chosen = going_on[left]
-        running, origin, tokens = (np.take_along_axis(one[left], chosen, axis=1) for one in (values, parents, tokens))
+        running = np.take_along_axis(values[left], chosen, axis=1)
+        origin, tokens = (np.take_along_axis(one[left], chosen, axis=1) for one in (parents, tokens))
         index = (first[left] + origin).ravel()
         rules.keep(index)
         rules.append(tokens.ravel())
