@@ -86,13 +86,13 @@ class Generator:
         results: list[list[Generated]] = [[Generated((), False, ())] * copies for _ in prompts]
         logits, step = rows.logits, 0
         while True:
-            sums = log_sum_exp(logits)
             scores = rules.apply(logits, step)
             check_possible(scores.max(axis=1), step)
             if options.sample:
                 tokens = sample(scores, options, np.array([text.chances[step] for text in texts]))
             else:
                 tokens = scores.argmax(axis=1)
+            sums = log_sum_exp(logits)
             own = (logits[np.arange(len(tokens)), tokens] - sums[:, 0]).tolist()
             reports = likeliest(logits, sums, options.candidates)
             over: list[bool] = []
