@@ -26,8 +26,8 @@ FLOORS = (
 )
 HEIGHT = {part: -number for number, floor in enumerate(FLOORS) for part in floor}
 LIGHT = (
-    *("tasks", "text", "data", "models.locate", "engine.infer", "engine.scoring", "engine.asking", "engine.generate", "engine.onnx_graph"),
-    *("engine.onnx_rows", "store", "verbs.check", "verbs.show", "cli"),
+    *("tasks", "text", "data", "models.locate", "engine.infer", "engine.scoring", "engine.asking"),
+    *("engine.generate", "engine.onnx_graph", "engine.onnx_rows", "store", "verbs.check", "verbs.show", "cli"),
 )
 
 
