@@ -18,7 +18,7 @@ from taesan.cli import main
 from taesan.config import FitConfig
 from taesan.engine.infer import Predictor, run_items
 from taesan.engine.load import open_predictor
-from taesan.engine.onnx_session import OnnxSession
+from taesan.engine.onnx_session import OnnxSession, OnnxWriter
 from taesan.errors import StorageError, UsageError
 from taesan.tasks.base import Example
 
@@ -35,6 +35,8 @@ MODELS = {
     "entities": ("ner", "finetune", "bert"),
     "entities-prompt": ("ner", "prompt", "bert"),
     "answers": ("qa", "finetune", "roberta-prelayernorm"),
+    "texts": ("generation", "lora", "gpt2"),
+    "texts-prefix": ("generation", "prefix", "gpt2"),
 }
 DOCS = Path(__file__).parents[2] / "docs" / "exporting.md"
 
@@ -70,11 +72,12 @@ def test_it_answers_as_torch_does(models, labelled, name) -> None:
     predictor, _ = open_predictor(models[name])
     torch_predictor, _ = open_predictor(models[name], device="cpu")
     assert isinstance(predictor, Predictor)
-    assert isinstance(predictor.session, OnnxSession)
+    assert isinstance(predictor.session, OnnxSession | OnnxWriter)
     texts = {"classification": [text for text, _ in REVIEWS], "pair": [pair[:2] for pair in PAIRS]}
     task = MODELS[name][0]
     given = texts.get(task) or [example.texts for example in read(labelled[task], task)]
-    given = [text if isinstance(text, str) else tuple(text)[: 2 if task != "ner" else 1] for text in given]
+    one = task in ("ner", "generation")
+    given = [text if isinstance(text, str) else tuple(text)[: 1 if one else 2] for text in given]
     for graph, model in zip(taesan.predict(predictor, given), taesan.predict(torch_predictor, given), strict=True):
         assert close(graph.as_dict() | graph.details(), model.as_dict() | model.details())
 
@@ -94,6 +97,20 @@ def close(one: object, other: object) -> bool:
     if isinstance(one, list) and isinstance(other, list):
         return len(one) == len(other) and all(map(close, one, other))
     return one == other
+
+
+@pytest.mark.parametrize("name", ["texts", "texts-prefix"])
+def test_what_is_written_and_measured_is_the_same(models, labelled, name, capsys) -> None:
+    graph, model = (taesan.evaluate(models[name], labelled["generation"], device=one) for one in ("auto", "cpu"))
+    assert graph.as_dict()["scores"] == {
+        score: {part: pytest.approx(value, rel=1e-4) for part, value in parts.items()}
+        for score, parts in model.as_dict()["scores"].items()
+    }
+    said = []
+    for device in ("auto", "cpu"):
+        assert main(["generate", str(models[name]), "비가 오니?", "--json", "--sample", "--device", device]) == 0
+        said.append(json.loads(capsys.readouterr().out))
+    assert said[0]["text"] == said[1]["text"]
 
 
 @pytest.mark.parametrize("name", ["classes", "causal-prefix", "cloze", "entities", "answers"])
@@ -228,7 +245,9 @@ def test_int8_needs_rows_and_says_what_it_found(models, tmp_path, capsys) -> Non
         assert (models["classes"] / "onnx" / "taesan.json").read_bytes() == before
 
 
-def test_what_has_no_graph_is_refused_by_name(masked_backbone, labelled, tmp_path) -> None:
+def test_what_has_no_graph_is_refused_by_name(models, masked_backbone, labelled, tmp_path) -> None:
+    with pytest.raises(UsageError, match="int8 is for answers"):
+        taesan.export(models["texts"], format="onnx", int8=True, validation=labelled["generation"])
     folder = taesan.fit(
         "classification",
         labelled["classification"],

@@ -1,16 +1,15 @@
-"""Beam search: of every prompt, the k likeliest texts side by side."""
+"""Beam search: of every prompt, the k likeliest texts side by side. No torch here."""
 
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from taesan.config import GenerationOptions
 from taesan.engine.choices import Rules, check_possible
-from taesan.engine.decoding import Generated
-from taesan.engine.rows import Rows
+from taesan.engine.decoding import Generated, log_sum_exp, top
+from taesan.engine.rows import Rows, Scores
 
 _NEVER = -1e9  # a score that no text has
 Candidates = list[tuple[int, float]]
@@ -93,54 +92,51 @@ def search(
     alive = list(range(len(searches)))
     written = np.empty((len(searches), beams, 0), dtype=np.int64)
     logits, step = rows.logits, 0
-    running = torch.full((len(searches), beams), _NEVER, device=logits.device)
+    running = np.full((len(searches), beams), _NEVER, dtype=np.float32)
     running[:, 0] = 0  # all beams start as the same text: only one of them may go on from it
     while True:
         count, vocabulary = len(alive), logits.shape[1]
-        likely = logits.log_softmax(dim=1)
-        scores = rules.apply(likely, step) + running.view(-1, 1)
-        values, places = scores.view(count, -1).topk(2 * beams)
-        check_possible(values[:, 0], step)
-        parents, tokens = places // vocabulary, places % vocabulary
-        first = torch.arange(count, device=logits.device)[:, None] * beams
+        sums = log_sum_exp(logits)
+        likely = logits - sums
+        scores = (rules.apply(likely, step) + running.reshape(-1, 1)).reshape(count, -1)
+        check_possible(scores.max(axis=1), step)
+        values, places = top(scores, 2 * beams)
+        parents, tokens = np.divmod(places, vocabulary)
+        first = np.arange(count)[:, None] * beams
         own = likely[first + parents, tokens]
         ends = tokens == (-1 if end_id is None else end_id)
         # An ended text leaves its beam to the next best. There are always k that go on: at most k of 2k end.
-        going_on = ends.int().argsort(dim=1, stable=True)[:, :beams]
-        report = likeliest(likely, options.candidates)
-        arrays = [tensor.cpu().numpy() for tensor in (values, parents, tokens, own, ends, going_on)]
+        going_on = ends.argsort(axis=1, kind="stable")[:, :beams]
+        report = likeliest(logits, sums, options.candidates)
         left: list[int] = []
         for slot, number in enumerate(alive):
-            score, parent, token, probability, end, on = (array[slot] for array in arrays)
+            steps = parents[slot], tokens[slot], own[slot]
             own_report = report[slot * beams : (slot + 1) * beams]
-            if not searches[number].advance(score, (parent, token, probability), end, on, own_report):
+            if not searches[number].advance(values[slot], steps, ends[slot], going_on[slot], own_report):
                 left.append(slot)
         if not left:
             return [one.texts(options.sequences) for one in searches]
-        kept = torch.tensor(left, device=logits.device)
-        chosen = going_on[kept]
-        running = values[kept].gather(1, chosen)
-        origin = parents[kept].gather(1, chosen)
-        index = (first[kept] + origin).flatten()
-        tokens = tokens[kept].gather(1, chosen)
+        chosen = going_on[left]
+        running = np.take_along_axis(values[left], chosen, axis=1)
+        origin, tokens = (np.take_along_axis(one[left], chosen, axis=1) for one in (parents, tokens))
+        index = (first[left] + origin).ravel()
         rules.keep(index)
-        rules.append(tokens.flatten())
+        rules.append(tokens.ravel())
         # Beams mostly go back to one a few steps ago: what all hold in common need not be copied from row to row.
         old = written[left]
         common = np.logical_and.accumulate((old == old[:, :1]).all(axis=1), axis=1).sum(axis=1)
-        old = np.take_along_axis(old, origin.cpu().numpy()[:, :, None], axis=1)
-        written = np.concatenate([old, tokens.cpu().numpy()[:, :, None]], axis=2)
+        old = np.take_along_axis(old, origin[:, :, None], axis=1)
+        written = np.concatenate([old, tokens[:, :, None]], axis=2)
         alive = [alive[slot] for slot in left]
         shared = min(lengths[number] + own for number, own in zip(alive, common.tolist(), strict=True))
         rows.keep(index, shared if len(left) == count else 0)
-        logits, step = rows.step(tokens.flatten()), step + 1
+        logits, step = rows.step(tokens.ravel()), step + 1
 
 
-def likeliest(log_probabilities: torch.Tensor, count: int) -> list[Candidates]:
+def likeliest(logits: Scores, sums: Scores, count: int) -> list[Candidates]:
     """Each row's `count` likeliest tokens with their probabilities (R, count); empty lists where none are wanted."""
     if not count:
-        return [[] for _ in log_probabilities]
-    values, ids = log_probabilities.topk(min(count, log_probabilities.shape[1]))
-    return [
-        list(zip(row_ids, row, strict=True)) for row_ids, row in zip(ids.tolist(), values.exp().tolist(), strict=True)
-    ]
+        return [[] for _ in logits]
+    values, ids = top(logits, min(count, logits.shape[1]))
+    probabilities = np.exp(values - sums)
+    return [list(zip(*row, strict=True)) for row in zip(ids.tolist(), probabilities.tolist(), strict=True)]

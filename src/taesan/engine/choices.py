@@ -1,50 +1,41 @@
-"""What an option does to the scores of the next token: the rules, and what sampling draws from."""
+"""What an option does to the scores of the next token: the rules, and what sampling draws from. No torch here."""
 
 import numpy as np
-import torch
-from torch import Tensor
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
 
 from taesan.config import GenerationOptions
-from taesan.engine.decoding import draw
+from taesan.engine.decoding import draw, top
+from taesan.engine.rows import Indices, Scores
 from taesan.errors import StorageError, UsageError
 from taesan.text.tokenizer import Ids
 
-_FORBIDDEN = float("-inf")
+_FORBIDDEN = -np.inf
 
 
 class Rules:
     """What texts in progress may not say, or should not say again; in the order in which transformers applies it."""
 
-    def __init__(
-        self,
-        prompts: list[Ids],
-        options: GenerationOptions,
-        *,
-        end_id: int | None,
-        banned: tuple[int, ...],
-        vocabulary: int,
-        device: torch.device,
-    ):
+    def __init__(self, prompts: list[Ids], options: GenerationOptions, *, end_id: int | None, banned: tuple[int, ...]):
         """`prompts`: one a row, R of them."""
         self._options, self._end_id, self._banned = options, end_id, list(banned)
-        self._text: Tensor | None = None  # (R, W), -1 where nothing stands yet
-        self._lengths = torch.tensor([len(prompt) for prompt in prompts], device=device)
+        self._text: Indices | None = None  # (R, W), -1 where nothing stands yet
+        self._lengths = np.array([len(prompt) for prompt in prompts])
         if options.repetition_penalty != 1 or options.no_repeat_ngram:
             width = int(self._lengths.max()) + options.max_tokens
-            text = np.full((len(prompts), width), -1, dtype=np.int64)
+            self._text = np.full((len(prompts), width), -1, dtype=np.int64)
             for row, prompt in enumerate(prompts):
-                text[row, : len(prompt)] = prompt
-            self._text = torch.from_numpy(text).to(device)
+                self._text[row, : len(prompt)] = prompt
 
-    def apply(self, scores: Tensor, step: int) -> Tensor:
+    def apply(self, scores: Scores, step: int) -> Scores:
         """`scores` (R, V) after `step` new tokens, changed; what came in is left as it was."""
         early = self._end_id is not None and step < self._options.min_tokens
         forbidden = [self._end_id, *self._banned] if early else self._banned
         if self._text is None and not forbidden:
             return scores
-        scores = scores.clone()
+        scores = scores.copy()
         if self._text is not None:
-            text = self._text[:, : int(self._lengths.max())]
+            text = self._text[:, : self._lengths.max()]
             if self._options.repetition_penalty != 1:
                 self._discourage(scores, text)
             if 0 < self._options.no_repeat_ngram <= text.shape[1]:
@@ -52,76 +43,79 @@ class Rules:
         scores[:, forbidden] = _FORBIDDEN
         return scores
 
-    def append(self, tokens: Tensor) -> None:
+    def append(self, tokens: Indices) -> None:
         """Each row goes on with its token (R,)."""
         if self._text is not None:
-            self._text[torch.arange(len(tokens), device=tokens.device), self._lengths] = tokens
+            self._text[np.arange(len(tokens)), self._lengths] = tokens
             self._lengths = self._lengths + 1
 
-    def keep(self, index: Tensor) -> None:
+    def keep(self, index: Indices) -> None:
         """Row i goes on from what was row index[i]."""
         if self._text is not None:
             self._text, self._lengths = self._text[index], self._lengths[index]
 
-    def _discourage(self, scores: Tensor, text: Tensor) -> None:
-        ids = torch.where(text < 0, text[:, :1], text)  # twice the same token is no harm
-        found, penalty = scores.gather(1, ids), self._options.repetition_penalty
-        scores.scatter_(1, ids, torch.where(found < 0, found * penalty, found / penalty))
+    def _discourage(self, scores: Scores, text: Indices) -> None:
+        ids = np.where(text < 0, text[:, :1], text)  # twice the same token is no harm
+        found, penalty = np.take_along_axis(scores, ids, axis=1), self._options.repetition_penalty
+        np.put_along_axis(scores, ids, np.where(found < 0, found * penalty, found / penalty), axis=1)
 
-    def _forbid_repeats(self, scores: Tensor, text: Tensor) -> None:
+    def _forbid_repeats(self, scores: Scores, text: Indices) -> None:
         """Tokens that would complete a run of n which the row holds already."""
         size = self._options.no_repeat_ngram
-        runs = text.unfold(1, size, 1)  # (R, W - n + 1, n)
-        places = self._lengths[:, None] + torch.arange(1 - size, 0, device=text.device)
-        ending = text.gather(1, places.clamp(min=0))  # (R, n - 1); too short a row has no whole run to match
+        runs = sliding_window_view(text, size, axis=1)  # (R, W - n + 1, n)
+        places = self._lengths[:, None] + np.arange(1 - size, 0)
+        ending = np.take_along_axis(text, places.clip(min=0), axis=1)  # (R, n - 1); a shorter row has no run to match
         last = runs[..., -1]
-        matches = (runs[..., :-1] == ending[:, None]).all(dim=-1) & (last >= 0)
-        ids = torch.where(matches, last, text[:, :1])
-        found = torch.where(matches, _FORBIDDEN, scores.gather(1, ids))
-        scores.scatter_reduce_(1, ids, found, "amin")
+        rows, matches = np.nonzero((runs[..., :-1] == ending[:, None]).all(axis=-1) & (last >= 0))
+        scores[rows, last[rows, matches]] = _FORBIDDEN
 
 
-def check_possible(best: Tensor, step: int) -> None:
+def check_possible(best: Scores, step: int) -> None:
     """Raises: UsageError where the best score (R,) is that of a forbidden token, StorageError where it is no number."""
-    if bool(torch.isfinite(best).all()):
+    if np.isfinite(best).all():
         return
-    if bool(best.isnan().any()):
+    if np.isnan(best).any():
         raise StorageError("the model's scores are not numbers: its weights are damaged. Copy the model again.")
     raise UsageError(
         f"after {step:,} new tokens every token is forbidden; expected a larger no_repeat_ngram, or fewer banned tokens"
     )
 
 
-def narrow(scores: Tensor, options: GenerationOptions) -> Tensor:
+def narrow(scores: Scores, options: GenerationOptions) -> Scores:
     """`scores` (R, V) at the temperature, and -inf outside the top k and the nucleus, as transformers warps them.
 
-    Tokens that tie with the k-th all stay; of those that tie at the nucleus's edge as many as it takes.
+    Tokens that tie with the k-th all stay; of those that tie at the nucleus's edge as many as it takes, the last ones.
     """
     if options.temperature != 1:
-        scores = scores / options.temperature
+        scores = scores / np.float32(options.temperature)
     if 0 < options.top_k < scores.shape[1]:
-        least = scores.topk(options.top_k).values[:, -1:]
-        scores = scores.masked_fill(scores < least, _FORBIDDEN)
+        least = top(scores, options.top_k)[0][:, -1:]
+        scores = np.where(scores < least, np.float32(_FORBIDDEN), scores)
     if options.top_p == 1:
         return scores
-    ordered = torch.from_numpy(np.sort(scores.cpu().numpy(), axis=1)).to(scores.device)  # four times torch's speed
-    outside = (ordered.softmax(dim=1).cumsum(dim=1) <= 1 - options.top_p)[:, :-1].sum(dim=1, keepdim=True)
-    edge = ordered.gather(1, outside)
-    kept = scores >= edge
-    tied = (kept.sum(dim=1) != scores.shape[1] - outside[:, 0]).nonzero()[:, 0]
-    if len(tied):  # some of those that tie at the edge stay out: the ones that torch's sort happens to put first
-        order = scores[tied].sort(dim=1).indices
-        inside = torch.arange(scores.shape[1], device=scores.device) >= outside[tied]
-        kept[tied] = torch.empty_like(inside).scatter_(1, order, inside)
-    return scores.masked_fill(~kept, _FORBIDDEN)
+    ordered = np.sort(scores, axis=1)
+    weights = np.exp(ordered - ordered[:, -1:])
+    weights /= weights.sum(axis=1, keepdims=True)
+    sums = weights.cumsum(axis=1, dtype=np.float64).astype(np.float32)
+    outside = (sums <= np.float32(1 - options.top_p))[:, :-1].sum(axis=1, keepdims=True)
+    kept = scores >= np.take_along_axis(ordered, outside, axis=1)
+    tied = np.flatnonzero(kept.sum(axis=1) != scores.shape[1] - outside[:, 0])
+    for row in tied:  # some of those that tie at the edge stay out
+        order = scores[row].argsort(kind="stable")
+        kept[row, order[: outside[row, 0]]] = False
+    return np.where(kept, scores, np.float32(_FORBIDDEN))
 
 
-def sample(scores: Tensor, options: GenerationOptions, chance: np.ndarray) -> Tensor:
+def sample(scores: Scores, options: GenerationOptions, chance: NDArray[np.float64]) -> Indices:
     """A token drawn for each row of `scores` (R, V), by its number in [0, 1) (R,)."""
     scores = narrow(scores, options)
-    width = int((scores > _FORBIDDEN).sum(dim=1).max())
-    if width > scores.shape[1] // 8:
-        return torch.from_numpy(draw(scores.cpu().numpy(), chance)).to(scores.device)
-    ids = scores.topk(width).indices.sort(dim=1).values
-    columns = torch.from_numpy(draw(scores.gather(1, ids).cpu().numpy(), chance)).to(scores.device)
-    return ids.gather(1, columns[:, None])[:, 0]
+    possible = scores > _FORBIDDEN
+    counts = possible.sum(axis=1)
+    if (width := counts.max()) > scores.shape[1] // 8:
+        return draw(scores, chance)
+    row, column = np.nonzero(possible)
+    places = np.arange(len(row)) - np.repeat(counts.cumsum() - counts, counts)
+    few = np.full((len(scores), width), _FORBIDDEN, dtype=np.float32)
+    ids = np.zeros(few.shape, dtype=np.int64)
+    few[row, places], ids[row, places] = scores[row, column], column
+    return ids[np.arange(len(ids)), draw(few, chance)]

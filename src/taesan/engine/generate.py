@@ -1,41 +1,26 @@
 """Text from a causal language model: greedy, drawn, or searched with beams; our own loop over keys and values.
 
-Prompts of any length are decoded side by side, and a text's tokens do not depend on its neighbours: `engine/rows.py`
-says how. The tokens are those of `generate` of transformers with the same options.
+Prompts of any length are decoded side by side, and a text's tokens do not depend on its neighbours: a decoder's `Rows`
+see to that. The tokens are those of `generate` of transformers with the same options. No torch here.
 """
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from enum import Enum
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
-from transformers import PreTrainedModel
 
 from taesan.config import GenerationOptions
-from taesan.engine import gpt2_step
 from taesan.engine.beams import Candidates, likeliest, search
 from taesan.engine.choices import Rules, check_possible, sample
-from taesan.engine.decoding import Generated, chances
-from taesan.engine.packed import frozen, packed
-from taesan.engine.rows import JointRows, LoneRows, Rows
+from taesan.engine.decoding import Generated, chances, log_sum_exp
+from taesan.engine.rows import Decoder, Rows
 from taesan.errors import UsageError
-from taesan.models.cache import KeysValues, keeps_everything
 from taesan.text.tokenizer import Ids
 
 BATCH_ROWS = 64
 BATCH_TOKENS = 1 << 15  # places for keys and values held at once
 OnToken = Callable[[int, int, int], object]  # is told number of the prompt, number of its text, and the new token
-
-
-class Way(Enum):
-    """How the texts of a batch are decoded."""
-
-    DIRECT = "side by side, past the model's own forward"
-    JOINT = "side by side"
-    LONE = "the texts of one prompt at a time, by what every architecture can do"
 
 
 @dataclass
@@ -55,24 +40,11 @@ class _Text:
 
 
 class Generator:
-    """A causal model that writes. It keeps the weights as they are now, and never touches the model itself."""
+    """A causal model that writes."""
 
-    def __init__(
-        self,
-        model: PreTrainedModel,
-        *,
-        end_id: int | None,
-        max_length: int,
-        banned: tuple[int, ...] = (),
-        before: KeysValues | None = None,
-    ):
-        """`end_id` ends a text; `max_length` is the longest, prompt included; `banned` ids are never generated.
-
-        `before`: each layer's keys and values (1, H, V, D/H) that stand before every text.
-        """
-        self._end_id, self._max_length, self._banned = end_id, max_length, banned
-        self._before = [(keys.detach(), values.detach()) for keys, values in before or []]
-        self._model, self._way = _fastest(model, self._before)
+    def __init__(self, decoder: Decoder, *, end_id: int | None, max_length: int, banned: tuple[int, ...] = ()):
+        """`end_id` ends a text; `max_length` is the longest, prompt included; `banned` ids are never generated."""
+        self._decoder, self._end_id, self._max_length, self._banned = decoder, end_id, max_length, banned
 
     def generate(
         self, prompts: Sequence[Ids], options: GenerationOptions, *, on_token: OnToken | None = None
@@ -88,15 +60,11 @@ class Generator:
         for number, prompt in enumerate(prompts):
             self._check(number, prompt)
         results: list[list[Generated]] = [[] for _ in prompts]
-        with torch.inference_mode():
-            for batch in self._batches(prompts, options):
-                some = [prompts[number] for number in batch]
-                if options.beams > 1:
-                    texts = self._search(some, options)
-                else:
-                    texts = self._write(some, options, on_token, batch)
-                for number, own in zip(batch, texts, strict=True):
-                    results[number] = own
+        for batch in self._batches(prompts, options):
+            some = [prompts[number] for number in batch]
+            texts = self._search(some, options) if options.beams > 1 else self._write(some, options, on_token, batch)
+            for number, own in zip(batch, texts, strict=True):
+                results[number] = own
         if options.beams > 1 and on_token is not None:
             for number, texts in enumerate(results):
                 for sequence, text in enumerate(texts):
@@ -118,17 +86,15 @@ class Generator:
         results: list[list[Generated]] = [[Generated((), False, ())] * copies for _ in prompts]
         logits, step = rows.logits, 0
         while True:
-            likely = logits.log_softmax(dim=1)
             scores = rules.apply(logits, step)
-            check_possible(scores.amax(dim=1), step)
+            check_possible(scores.max(axis=1), step)
             if options.sample:
                 tokens = sample(scores, options, np.array([text.chances[step] for text in texts]))
             else:
-                tokens = torch.from_numpy(scores.cpu().numpy().argmax(axis=1)).to(
-                    scores.device
-                )  # 10 times torch's speed
-            own = likely.gather(1, tokens[:, None])[:, 0].tolist()
-            reports = likeliest(likely, options.candidates)
+                tokens = scores.argmax(axis=1)
+            sums = log_sum_exp(logits)
+            own = (logits[np.arange(len(tokens)), tokens] - sums[:, 0]).tolist()
+            reports = likeliest(logits, sums, options.candidates)
             over: list[bool] = []
             for text, token, log_probability, report in zip(texts, tokens.tolist(), own, reports, strict=True):
                 text.log_probabilities.append(log_probability)
@@ -146,7 +112,7 @@ class Generator:
             rules.append(tokens)
             if any(over):
                 left = _close_up(over)
-                index = torch.tensor(left, device=tokens.device)
+                index = np.array(left)
                 rules.keep(index)
                 rows.keep(index)
                 texts, tokens = [texts[row] for row in left], tokens[index]
@@ -158,16 +124,9 @@ class Generator:
         return search(rows, rules, lengths, limits, options, self._end_id)
 
     def _open(self, prompts: list[Ids], copies: int, options: GenerationOptions) -> tuple[Rows, Rules]:
-        rows = _rows(self._model, prompts, copies, self._way, self._before)
-        rules = Rules(
-            [prompt for prompt in prompts for _ in range(copies)],
-            options,
-            end_id=self._end_id,
-            banned=self._banned,
-            vocabulary=rows.logits.shape[1],
-            device=rows.logits.device,
-        )
-        return rows, rules
+        texts = [prompt for prompt in prompts for _ in range(copies)]
+        rules = Rules(texts, options, end_id=self._end_id, banned=self._banned)
+        return self._decoder.read(prompts, copies), rules
 
     def _limits(self, prompts: Sequence[Ids], options: GenerationOptions) -> list[int]:
         """How many new tokens each text may have."""
@@ -182,7 +141,7 @@ class Generator:
         for number in sorted(range(len(prompts)), key=lambda number: len(prompts[number])):
             longest = max(longest, len(prompts[number]) + limits[number])
             rows = (len(batch) + 1) * copies
-            if batch and (self._way is Way.LONE or rows > BATCH_ROWS or rows * longest > BATCH_TOKENS):
+            if batch and (not self._decoder.side_by_side or rows > BATCH_ROWS or rows * longest > BATCH_TOKENS):
                 yield batch
                 batch, longest = [], len(prompts[number]) + limits[number]
             batch.append(number)
@@ -197,13 +156,9 @@ class Generator:
                 f"prompt {number + 1:,} has {len(prompt):,} tokens, and the model reads at most {self._max_length:,}: "
                 "there is no room for a new one. Shorten it; nothing is cut in silence."
             )
-        most = _vocabulary(self._model) - 1
+        most = self._decoder.vocabulary_size - 1
         if int(prompt.min()) < 0 or int(prompt.max()) > most:
             raise UsageError(f"prompt {number + 1:,} has an id that the model does not know; expected 0 to {most:,}")
-
-
-def _vocabulary(model: PreTrainedModel) -> int:
-    return model.get_input_embeddings().get_parameter("weight").shape[0]
 
 
 def _close_up(over: list[bool]) -> list[int]:
@@ -211,44 +166,3 @@ def _close_up(over: list[bool]) -> list[int]:
     count = over.count(False)
     movers = iter([row for row in range(count, len(over)) if not over[row]])
     return [next(movers) if over[row] else row for row in range(count)]
-
-
-def _rows(model: PreTrainedModel, prompts: list[Ids], copies: int, way: Way, before: KeysValues) -> Rows:
-    if way is Way.LONE:
-        (prompt,) = prompts
-        return LoneRows(model, prompt, copies, before)
-    return JointRows(model, prompts, copies, before, direct=way is Way.DIRECT)
-
-
-def _fastest(model: PreTrainedModel, before: KeysValues) -> tuple[PreTrainedModel, Way]:
-    """The model as it decodes fastest, and how.
-
-    Found by asking: whatever does not give the logits of the model itself, one text at a time, is not used.
-    """
-    plain = frozen(model)
-    prompts = [np.arange(1, 1 + length, dtype=np.int32) % _vocabulary(plain) for length in (3, 6)]
-    whole = keeps_everything(model)  # else texts cannot be put side by side, even if two short ones agree
-    direct = (Way.DIRECT,) if whole and gpt2_step.applies(plain) else ()
-    ways = (*direct, Way.JOINT, Way.LONE) if whole else (Way.LONE,)
-    with torch.inference_mode():
-        expected = torch.cat([_second(LoneRows(plain, prompt, 1, before)) for prompt in prompts])
-        for candidate in (packed(model), plain):
-            for way in ways if candidate is not None else ():
-                if candidate is not None and _agrees(candidate, way, prompts, before, expected):
-                    return candidate, way
-    return plain, Way.LONE
-
-
-def _agrees(model: PreTrainedModel, way: Way, prompts: list[Ids], before: KeysValues, expected: Tensor) -> bool:
-    together = [[prompt] for prompt in prompts] if way is Way.LONE else [prompts]
-    try:
-        found = torch.cat([_second(_rows(model, some, 1, way, before)) for some in together])
-    except Exception:  # whatever an architecture says that takes no such mask, positions or cache
-        return False
-    scale = 1e-3 * float(expected.abs().max())
-    return found.shape == expected.shape and bool(torch.allclose(found, expected, rtol=0, atol=scale))
-
-
-def _second(rows: Rows) -> Tensor:
-    """The logits after the likeliest token (R, V)."""
-    return rows.step(rows.logits.argmax(dim=1))

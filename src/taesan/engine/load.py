@@ -7,7 +7,8 @@ from typing import Any
 from taesan import store
 from taesan.config import GenerationOptions
 from taesan.engine.infer import Asked, Predictor
-from taesan.errors import StorageError, UsageError
+from taesan.engine.onnx_session import session_of
+from taesan.errors import StorageError
 from taesan.tasks import TASKS
 from taesan.tasks.base import EncodeOptions, Learnt, Task
 from taesan.tasks.classification import Classification
@@ -60,20 +61,17 @@ def _open_graph(folder: store.Folder, task: Task, name: str) -> tuple[Asked, dic
             f"{name}/{GRAPH_FOLDER} is the graph of another model. Type taesan export {name} --format onnx again, "
             f"or remove {name}/{GRAPH_FOLDER}."
         )
-    try:
-        session = importlib.import_module("taesan.engine.onnx_session").OnnxSession
-    except ImportError:
-        raise UsageError(
-            f"{name} has an ONNX graph, and onnxruntime is not installed: pip install 'taesan[onnx]'. "
-            "Or type --device cpu, and torch answers."
-        ) from None
     learnt = Learnt(tuple(manifest["labels"]), manifest.get("counts", {}))
     if "template.toml" in folder.names and isinstance(task, Classification):
         task = read_cloze(task, folder.read("template.toml"), learnt, masked=graph.manifest["masked"])
     tokenizer = Tokenizer.from_bytes({name: graph.read(name) for name in TOKENIZER_FILES}, name)
     with graph.open(GRAPH_FILE) as file:
         predictor = Predictor(
-            task, session(f"/dev/fd/{file.fileno()}"), tokenizer, learnt, EncodeOptions(**manifest["encode"])
+            task,
+            session_of(f"/dev/fd/{file.fileno()}", task.head),
+            tokenizer,
+            learnt,
+            EncodeOptions(**manifest["encode"]),
         )
     predictor.generation = GenerationOptions() if task.head == "language_model" else None
     return predictor, manifest | {"graph": graph.sha256}

@@ -21,6 +21,7 @@ from transformers import PreTrainedModel
 from taesan.methods.base import Adapted
 from taesan.methods.lora import merge
 from taesan.models.last_layer import compute_last_layer_at
+from taesan.models.onnx_decoder import decoder_graph
 
 INPUTS: tuple[str, ...] = ("input_ids", "attention_mask", "token_type_ids")
 _ROWS = 1024  # the most that a graph takes at once
@@ -65,6 +66,16 @@ def head_graph(adapted: Adapted, *, max_length: int, first_token: bool) -> bytes
         raise ValueError(str(error).partition("\n")[0]) from None
     assert program is not None
     return checked(program.model_proto.SerializeToString())
+
+
+def text_graph(adapted: Adapted) -> bytes:
+    """The graph of a causal language model, which goes on from keys and values; LoRA's products are added for good.
+
+    Raises: UsageError for an architecture that has no such graph.
+    """
+    merge(cast(PreTrainedModel, adapted.encoder.get_submodule("backbone")))
+    with adapted.whole() as model:
+        return checked(decoder_graph(model, adapted.before()))
 
 
 def checked(graph: bytes) -> bytes:

@@ -10,6 +10,7 @@ from taesan.config import GenerationOptions
 from taesan.engine.decoding import Generated
 from taesan.engine.generate import Generator
 from taesan.engine.infer import Arrays, OnToken, Writing, bucket
+from taesan.engine.torch_decoder import TorchDecoder
 from taesan.methods.base import Adapted
 from taesan.tasks.base import Logits
 from taesan.text.tokenizer import Ids
@@ -43,11 +44,8 @@ class TorchSession:
         """With the weights as they were at the first call."""
         if self._generator is None:
             with self.model.whole() as model:
-                self._generator = Generator(
-                    model,
-                    end_id=writing.end_id,
-                    max_length=writing.max_length,
-                    banned=writing.banned,
-                    before=self.model.before(),
-                )
+                decoder = TorchDecoder(model, self.model.before())
+            self._generator = Generator(
+                decoder, end_id=writing.end_id, max_length=writing.max_length, banned=writing.banned
+            )
         return self._generator.generate(prompts, options, on_token=on_token)

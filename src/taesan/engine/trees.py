@@ -21,6 +21,7 @@ from taesan.engine.generate import Generator
 from taesan.engine.infer import OnToken, bucket
 from taesan.engine.parts import begins, closes, found_parts, says
 from taesan.engine.scoring import PART_TOKENS, Free, Parts
+from taesan.engine.torch_decoder import TorchDecoder
 from taesan.methods.base import Adapted
 from taesan.models.cache import KeysValues, cache_of, keeps_everything
 from taesan.tasks.base import Found
@@ -90,7 +91,8 @@ class CausalScorer:
             end = alone[0] if len(alone) == 1 else self._tokenizer.separator_id
             banned = tuple(sorted(self._tokenizer.control_ids - {end}))
             with self._model.whole() as model:
-                self._generator = Generator(model, end_id=end, max_length=self._max_length, banned=banned)
+                decoder = TorchDecoder(model)
+            self._generator = Generator(decoder, end_id=end, max_length=self._max_length, banned=banned)
         ids = [np.array([*shared, *own], dtype=np.int32) for shared, own, _ in map(self._read, prompts)]
         written = self._generator.generate(ids, constraint.options, on_token=on_token)
         return [[self._until(mark, text) for text in texts] for texts in written]

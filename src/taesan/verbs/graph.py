@@ -12,9 +12,10 @@ from taesan.data import Report
 from taesan.data.samples import HELD_OUT
 from taesan.engine.infer import Predictor, Session, run_items
 from taesan.engine.load import GRAPH_FILE, GRAPH_FOLDER
+from taesan.engine.onnx_session import session_of
 from taesan.engine.session import TorchSession
 from taesan.engine.torch_load import open_predictor
-from taesan.errors import UsageError
+from taesan.errors import UsageError, escape
 from taesan.tasks.base import Example
 from taesan.tasks.cloze import Cloze
 from taesan.verbs.reading import Source, read_examples
@@ -32,7 +33,6 @@ Say = Callable[[str], None]
 class _Rows:
     name: str
     examples: list[Example]
-    labelled: bool
 
 
 def export_graph(
@@ -51,21 +51,29 @@ def export_graph(
         raise UsageError(
             f"{model} is by {manifest['method']}, which has no weights of its own: there is no graph of it"
         )
+    if int8 and predictor.task.head == "language_model":
+        raise UsageError("int8 is for answers: a text that is written in int8 is soon another one. Leave --int8 out.")
     if int8 and validation is None:
         raise UsageError(
             "an int8 graph is exported only where it agrees with the model: name labelled rows that it has not seen, "
             "--validation FILE"
         )
     try:
-        from taesan.engine.onnx_export import head_graph, quantized  # noqa: PLC0415
-        from taesan.engine.onnx_session import OnnxSession  # noqa: PLC0415
+        from taesan.engine import onnx_export  # noqa: PLC0415
     except ImportError as error:
         raise UsageError(f"to export a graph, type pip install 'taesan[onnx]': {error.name} is not there") from None
     rows = _rows(predictor, validation, source)
     task, adapted = predictor.task, predictor.session.model
     expected = _outputs(predictor, predictor.session, rows.examples)
-    graph = head_graph(adapted, max_length=predictor.options.max_length, first_token=task.head == "sequence")
-    exact = OnnxSession(graph)
+    try:
+        if task.head == "language_model":
+            graph = onnx_export.text_graph(adapted)
+        else:
+            first, longest = task.head == "sequence", predictor.options.max_length
+            graph = onnx_export.head_graph(adapted, max_length=longest, first_token=first)
+    except ValueError as error:
+        raise UsageError(f"{model} cannot be exported: {escape(error)}") from None
+    exact = session_of(graph, task.head)
     difference = _difference(expected, _outputs(predictor, exact, rows.examples))
     if not difference <= TOLERANCE:
         raise UsageError(
@@ -75,8 +83,8 @@ def export_graph(
     say(f"float32: outputs differ by at most {difference:.1e} on {len(rows.examples):,} rows of {rows.name}")
     figures: dict[str, Any] = {"rows": len(rows.examples), "data": rows.name, "largest_difference": difference}
     if int8:
-        graph = quantized(graph)
-        figures |= _agreement(predictor, exact, OnnxSession(graph), rows, say)
+        graph = onnx_export.quantized(graph)
+        figures |= _agreement(predictor, exact, session_of(graph, task.head), rows, say)
     config = adapted.encoder.get_submodule("backbone").config
     token_types = getattr(config, "type_vocab_size", 0) > 1
     files = predictor.tokenizer.files(max_length=predictor.options.max_length, token_types=token_types)
@@ -97,11 +105,11 @@ def _rows(predictor: Predictor, validation: str | Path | None, source: Source) -
     """The rows to hold the graph against the model on: the user's, else some that come along."""
     task, report = predictor.task, Report()
     if validation is None:
-        examples = list(read_examples(HELD_OUT[task.name], task, Source(), report, labelled=False))
-        return _Rows("the samples", examples[:SAMPLE_ROWS], labelled=False)
+        examples = list(read_examples(HELD_OUT[task.name], task, Source(), report))
+        return _Rows("the samples", examples[:SAMPLE_ROWS])
     examples = list(read_examples(validation, task, source, report, labels=predictor.learnt.labels or None))
     report.raise_for_errors()
-    return _Rows(Path(validation).name, examples, labelled=True)
+    return _Rows(Path(validation).name, examples)
 
 
 def _outputs(predictor: Predictor, session: Session, examples: list[Example]) -> list[np.ndarray]:
