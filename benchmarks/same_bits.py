@@ -33,12 +33,19 @@ WORDS = {"긍정": "최고", "부정": "별로"}
 Bits = list[bytes]  # one an example
 # Task, method, backbone, settings, rows to learn from and to ask about.
 MODELS: dict[str, tuple[str, str, str, dict[str, Any], Path, Path]] = {
-    "classification": ("classification", "finetune", "bert-mini", {}, samples.REVIEWS, samples.REVIEWS_HELD_OUT),
-    "pair": ("pair", "finetune", "bert-mini", {}, samples.PAIRS, samples.PAIRS_HELD_OUT),
-    "ner": ("ner", "finetune", "bert-mini", {}, samples.ENTITIES, samples.ENTITIES_HELD_OUT),
-    "qa": ("qa", "finetune", "bert-mini", {}, samples.QUESTIONS, samples.QUESTIONS_HELD_OUT),
-    "generation": ("generation", "finetune", "gpt-mini", {}, samples.PROMPTS, samples.PROMPTS_HELD_OUT),
-    "prompt": ("classification", "prompt", "bert-mini", {}, samples.REVIEWS, samples.REVIEWS_HELD_OUT),
+    "classification": (
+        "classification",
+        "finetune",
+        "bert-mini",
+        {"epochs": 1},
+        samples.REVIEWS,
+        samples.REVIEWS_HELD_OUT,
+    ),
+    "pair": ("pair", "finetune", "bert-mini", {"epochs": 1}, samples.PAIRS, samples.PAIRS_HELD_OUT),
+    "ner": ("ner", "finetune", "bert-mini", {"epochs": 1}, samples.ENTITIES, samples.ENTITIES_HELD_OUT),
+    "qa": ("qa", "finetune", "bert-mini", {"epochs": 1}, samples.QUESTIONS, samples.QUESTIONS_HELD_OUT),
+    "generation": ("generation", "finetune", "gpt-mini", {"epochs": 1}, samples.PROMPTS, samples.PROMPTS_HELD_OUT),
+    "prompt": ("classification", "prompt", "bert-mini", {"epochs": 1}, samples.REVIEWS, samples.REVIEWS_HELD_OUT),
     "in-context": (
         *("classification", "in-context", "gpt-mini", {"shots": 4}),
         *(samples.REVIEWS, samples.REVIEWS_HELD_OUT),
@@ -77,7 +84,7 @@ def main() -> None:
 
 def fit(name: str, folder: Path) -> None:
     task, method, backbone, settings, rows, _ = MODELS[name]
-    config = FitConfig(epochs=1, device="cpu", threads=1, **settings)
+    config = FitConfig(device="cpu", threads=1, **settings)
     words = WORDS if method in ("prompt", "in-context") else {}
     backbone = f"taesan:{backbone}"
     taesan.fit(

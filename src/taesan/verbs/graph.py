@@ -105,7 +105,8 @@ def _rows(predictor: Predictor, validation: str | Path | None, source: Source) -
     """The rows to hold the graph against the model on: the user's, else some that come along."""
     task, report = predictor.task, Report()
     if validation is None:
-        examples = list(read_examples(HELD_OUT[task.name], task, Source(), report))
+        told = task.head == "language_model"  # which is asked how likely the text is; other labels are other people's
+        examples = list(read_examples(HELD_OUT[task.name], task, Source(), report, labelled=told))
         return _Rows("the samples", examples[:SAMPLE_ROWS])
     examples = list(read_examples(validation, task, source, report, labels=predictor.learnt.labels or None))
     report.raise_for_errors()
