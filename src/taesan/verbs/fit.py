@@ -8,7 +8,6 @@ from typing import Any
 from taesan import store
 from taesan.config import FitConfig
 from taesan.data import Report, check_same_file, shared_positions
-from taesan.engine.infer import Asked
 from taesan.engine.process import Process
 from taesan.engine.run import Run
 from taesan.errors import UsageError, escape
@@ -23,6 +22,7 @@ from taesan.tasks.cloze import Cloze
 from taesan.verbs.asking import Wishes, ask_in_context, templates_for
 from taesan.verbs.attempts import log_of
 from taesan.verbs.card import model_card
+from taesan.verbs.evaluate import measure
 from taesan.verbs.reading import Source, file_record, find_task, lookup, read_examples
 from taesan.verbs.training import (
     Rows,
@@ -106,14 +106,12 @@ def fit(
         say=say,
     )
     base = find(backbone)
-    refuse_combination(the_task, the_method, backbone, base.kind)
     if (base.path / store.MANIFEST).exists():  # one of ours: a damaged one is refused before anything is learnt from it
         store.Folder(base.path).read_all()
     wishes = Wishes(label_words or {}, templates)
-    if the_method.trains and the_method.view == "text" and isinstance(the_task, Classification):
-        the_task = _cloze(the_task, base, data.labels, wishes, config, say)
-    elif the_method.trains and (label_words or templates):
+    if (label_words or templates) and not asks_in_words(the_task, the_method):
         raise UsageError(f"{method} asks {task} without a template or words; leave --label-words and --template out")
+    the_task = adapted_task(the_task, the_method, base, data.labels, wishes, config, say)
     config = resolved(config, the_task, the_method, base, len(data.train), from_scratch=from_scratch)
     named = {"train": train, "validation": validation, "test": test, "templates": templates}
     files = {name: file_record(path) for name, path in named.items() if path is not None}
@@ -140,7 +138,7 @@ def fit(
             predictor, contents, log = asked.predictor, asked.files, None
             details, seconds = asked.details, asked.seconds
         evaluations = {
-            name: _evaluate(predictor, examples, config.seed)
+            name: measure(predictor, examples, seed=config.seed)[1]
             for name, examples in (("validation", data.validation), ("test", data.test))
             if examples
         }
@@ -174,10 +172,21 @@ def _check_labels(task: Task, labels: Sequence[str]) -> None:
             raise UsageError(f"--labels has {what}")
 
 
-def _cloze(
-    task: Classification, base: Backbone, labels: tuple[str, ...], wishes: Wishes, config: FitConfig, say: Say
-) -> Cloze:
-    """The task as a template with a blank, which the labels' words fill."""
+def asks_in_words(task: Task, method: Method) -> bool:
+    """Whether a method asks for the answer in words, so that there is something to say of them."""
+    return not method.trains or (method.view == "text" and isinstance(task, Classification))
+
+
+def adapted_task(
+    task: Task, method: Method, base: Backbone, labels: tuple[str, ...], wishes: Wishes, config: FitConfig, say: Say
+) -> Task:
+    """The task as a method learns it: where that fills a blank, a template whose blank the labels' words fill.
+
+    Raises: UsageError where task, method, backbone and words do not go together.
+    """
+    refuse_combination(task, method, base.name, base.kind)
+    if not (method.trains and method.view == "text" and isinstance(task, Classification)):
+        return task
     refuse_without_mask(base)
     masked = base.kind == "masked"
     (template, words), *_ = templates_for(task, labels, wishes, config, masked=masked, name=base.name)
@@ -238,8 +247,3 @@ def _read(
         if not held_out:
             raise UsageError(f"{train} is too small to hold rows out: every label has one row. Add rows.")
     return Rows(rows, held_out, others.get(str(test), []), labels)
-
-
-def _evaluate(predictor: Asked, examples: list[Example], seed: int) -> Evaluation:
-    predictions = list(predictor.predict(examples))
-    return predictor.task.evaluate(examples, predictions, predictor.learnt, seed=seed)
