@@ -121,6 +121,10 @@ class Asked(Protocol):
         """Each example's texts, where the task is to write."""
         ...
 
+    def read_tokens(self, examples: Sequence[Example]) -> list[int]:
+        """How many tokens the model reads for each example: its windows, or its prompts with their shots."""
+        ...
+
 
 class Predictor:
     """A task on a session: examples in, predictions out, in order, in memory that does not grow."""
@@ -150,6 +154,10 @@ class Predictor:
         encoded = self.task.encode(examples, self.tokenizer, self.learnt, self.options)
         prompts = [one.prompt for one in encoded if one.prompt is not None]
         return self.session.generate(prompts, options, self.writing(), on_token=on_token)
+
+    def read_tokens(self, examples: Sequence[Example]) -> list[int]:
+        encoded = self.task.encode(examples, self.tokenizer, self.learnt, self.options)
+        return [sum(len(item.input_ids) for item in one.items) for one in encoded]
 
     def writing(self) -> Writing:
         """The separator ends a text, and no other control token comes in it."""
