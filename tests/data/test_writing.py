@@ -26,7 +26,9 @@ def test_every_task_reads_back_what_was_written(labelled, tmp_path, task) -> Non
 def test_texts_keep_every_character(tmp_path_factory, texts) -> None:
     fields, folder = TASKS["classification"].fields, tmp_path_factory.mktemp("texts")
     given, written = folder / "given.jsonl", folder / "written.jsonl"
-    lines = [json.dumps({"text": text, "label": "가"}) for text in texts if not is_blank(text)] or ['{"text":"a","label":"b"}']
+    lines = [json.dumps({"text": text, "label": "가"}) for text in texts if not is_blank(text)] or [
+        '{"text":"a","label":"b"}'
+    ]
     given.write_text("\n".join(lines), "utf-8")
     rows = list(read_rows(given, fields, report=Report()))
     written.write_bytes(b"".join(row_lines(rows)))
