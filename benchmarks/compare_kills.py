@@ -2,8 +2,8 @@
 
 A small comparison of two-layer models is run once undisturbed. Then others of the same command are started and killed
 by SIGKILL, the command alone or with all that it has started, at a random moment or in the first instants of a cell,
-and started again; after some kills each may end. Every score and every prediction has to be the undisturbed run's, bit for
-bit, and nothing half made may be left.
+and started again; after some kills each may end. Every score and every prediction has to be the undisturbed run's, bit
+for bit, and nothing half made may be left.
 """
 
 import argparse
