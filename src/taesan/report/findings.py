@@ -20,7 +20,6 @@ from taesan.report.statistics import (
     drawn,
     estimate,
     holm,
-    item_noise,
     moderate,
 )
 from taesan.tasks.base import Items
@@ -201,7 +200,7 @@ def _points(records: Records, scale: Scale) -> list[Point]:
     points: list[Point] = []
     for own, error, variance, freedom in zip(groups, errors, noise.variance, noise.freedom, strict=True):
         cell, each = own[0], np.stack([samples[cell.name] for cell in own])
-        draws = drawn(item_noise(each), float(variance), float(freedom), len(own), random)
+        draws = drawn(each, float(variance), float(freedom), random)
         technique, found = techniques[cell.method, cell.backbone], [items[cell.name] for cell in own]
         score = estimate(float(scale.metric(error.mean())), scale.metric(draws))
         points.append(Point(technique, cell.rows, own, found, error, each, draws, score))
@@ -228,7 +227,9 @@ def _at_equal_rows(points: Sequence[Point]) -> dict[int, list[Comparison]]:
 def _all_pairs(points: Sequence[Point]) -> list[Comparison]:
     ranked = sorted(points, key=lambda point: point.error)
     pairs = [(one, other, *_paired(one, other)) for one, other in combinations(ranked, 2)]
-    noise = _between_seeds([other - one for _, _, one, other, _ in pairs], [one.rows + other.rows for one, other, *_ in pairs])
+    noise = _between_seeds(
+        [other - one for _, _, one, other, _ in pairs], [one.rows + other.rows for one, other, *_ in pairs]
+    )
     random = np.random.default_rng((SEED, 1))
     found: list[Comparison] = []
     for place, (better, worse, one, other, samples) in enumerate(pairs):
@@ -280,7 +281,5 @@ def _crossovers(fitted: Mapping[Technique, Fitted], of: Mapping[Technique, Seque
         at_end = [float(fitted[each].curve.errors(np.array([measured]))[0, 0]) for each in (one, other)]
         better, worse = (one, other) if at_end[0] <= at_end[1] else (other, one)
         smallest = min(of[one][0].rows, of[other][0].rows)
-        found.append(
-            crossover(better.name, worse.name, fitted[better].curve, fitted[worse].curve, smallest, measured)
-        )
+        found.append(crossover(better.name, worse.name, fitted[better].curve, fitted[worse].curve, smallest, measured))
     return found

@@ -3,11 +3,10 @@
 A score of S seeds on N items has two kinds of noise that cross: what another seed (another subset, another start) would
 have given, and what other test items would have. Resampling both at once (a hierarchical bootstrap of percentiles)
 counts their interaction twice and, with three seeds, yet finds intervals that are too short: three values cannot show
-their tails. Here items are resampled, and seeds are drawn from Student's t with their own variance.
+their tails. Here items are resampled, and what seeds add is drawn from Student's t.
 
-    variance of the mean = s² / S  +  items' main effect
-    items' main effect   = V(mean of seeds) - I / S       V: over bootstrap samples of the items
-    I, the interaction   = (mean over seeds of V(seed) - V(mean of seeds)) · S / (S - 1)     it is in s² already
+    variance of the mean = V(mean of seeds)  +  max(0, s² - I) / S       V: over bootstrap samples of the items
+    I, the interaction   = (mean over seeds of V(seed) - V(mean of seeds)) · S / (S - 1)      it is in s² and in V alike
 
 as in a two-way random-effects model (Owen 2007, The pigeonhole bootstrap, section 3). With S = 3 the variance s² is
 itself hardly known; all cells of a comparison lend each other theirs by empirical Bayes (Smyth 2004, sections 3 and 6.2).
@@ -56,25 +55,19 @@ def moderate(variances: Sequence[float], freedom: Sequence[int]) -> Noise:
     return Noise(np.where(still, 0.0, mixed), np.where(still, MOST_FREEDOM, np.minimum(np.maximum(total, 1), 1000)))
 
 
-def item_noise(samples: Floats) -> Floats:
-    """Bootstrap samples (R,) of a mean over seeds, made from those of each seed (S, R), as far as items move it.
-
-    They keep their centre; what the seeds' variance holds already, the interaction, is taken out of their spread.
-    """
-    mean, seeds = samples.mean(axis=0), len(samples)
+def interaction(samples: Floats) -> float:
+    """The variance that items give to each seed apart, out of bootstrap samples of the items for each seed (S, R)."""
+    seeds = len(samples)
     if seeds == 1:
-        return mean
-    whole = float(mean.var())
-    interaction = (float(samples.var(axis=1).mean()) - whole) * seeds / (seeds - 1)
-    kept = max(0.0, whole - max(0.0, interaction) / seeds)
-    return mean.mean() + (mean - mean.mean()) * (np.sqrt(kept / whole) if whole > 0 else 0.0)
+        return 0.0
+    return max(0.0, float(samples.var(axis=1).mean() - samples.mean(axis=0).var()) * seeds / (seeds - 1))
 
 
-def drawn(items: Floats, variance: float, freedom: float, seeds: int, random: np.random.Generator) -> Floats:
-    """`items` (…) moved as other seeds would move the mean of `seeds` of them."""
-    if variance == 0:
-        return items
-    return items + np.sqrt(variance / seeds) * random.standard_t(freedom, items.shape)
+def drawn(samples: Floats, variance: float, freedom: float, random: np.random.Generator, times: int = 1) -> Floats:
+    """Draws (R · times,) of the mean of the seeds (S, R) as other items and other seeds might give it."""
+    items = np.tile(samples.mean(axis=0), times)
+    more = max(0.0, variance - interaction(samples)) / len(samples)
+    return items + np.sqrt(more) * random.standard_t(freedom, items.shape) if more > 0 else items
 
 
 @dataclass(frozen=True)
@@ -112,8 +105,7 @@ def compare_paired(
     samples of the items, `noise` the variance between seeds of the difference and its degrees of freedom.
     """
     difference = float((first - second).mean())
-    items = np.tile(item_noise(samples), SEED_DRAWS)
-    values = drawn(items, *noise, len(first), random)
+    values = drawn(samples, *noise, random, SEED_DRAWS)
     beyond = min(int((values <= 0).sum()), int((values >= 0).sum()))
     return estimate(difference, values), min(1.0, 2 * (beyond + 1) / (len(values) + 1))
 

@@ -187,7 +187,9 @@ class Generation:
     def items(self, examples: Sequence[Example], answers: Sequence[Mapping[str, Any]]) -> Items:
         """Right is the geometric mean of the probabilities of a reference's tokens; nothing else is claimed."""
         references = [answer["reference"] for answer in answers]
-        sums = np.array([(one["log_probability"], one["tokens"]) for one in references], dtype=np.float64).reshape(-1, 2)
+        sums = np.array([(one["log_probability"], one["tokens"]) for one in references], dtype=np.float64).reshape(
+            -1, 2
+        )
         return Items(
             sums,
             _perplexity,
