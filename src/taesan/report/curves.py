@@ -2,9 +2,9 @@
 
     error(n) = a + b · (n + d)^-c,    a, b ≥ 0
 
-A power law (Cortes et al. 1994; Hestness et al. 2017) with a shift d, `pow4` of Viering and Loog (2021, table 1), which
-Mohr et al. (2022) find among the best in extrapolating. With d a curve may begin flat, as one does that has not yet left
-chance, and is defined at n = 0. For given c and d the best a and b are exact, so the fit tries a grid of c and d (variable
+A power law (Cortes et al. 1994; Hestness et al. 2017) with a shift d, `pow4` of Viering and Loog (2021), which Mohr et
+al. (2022) find among the best in extrapolating. With d a curve may begin flat, as one that has not yet left chance,
+and is defined at n = 0. For given c and d the best a and b are exact, so the fit tries a grid of c and d (variable
 projection: Golub and Pereyra 1973): it has no start and no local minimum, and all bootstrap samples are fitted at once.
 Few sizes do not determine four numbers; a weak prior holds c near 1/2, the rate of a statistical estimate, and d low.
 """
@@ -55,7 +55,8 @@ def fit_curve(rows: Sequence[float], errors: Floats, variance: Floats) -> Curve:
     weight = 1 / np.maximum(variance, 1e-8)
     prior = (np.log(c / PRIOR_EXPONENT) / PRIOR_SPREAD) ** 2 + (np.log1p(d) / np.log1p(sizes.max())) ** 2
     parts = [_best(errors[start : start + BLOCK], basis, weight, prior) for start in range(0, len(errors), BLOCK)]
-    a, b, place = (np.concatenate([part[i] for part in parts]) for i in range(3))
+    a, b = (np.concatenate([part[number] for part in parts]) for number in (0, 1))
+    place = np.concatenate([part[2] for part in parts])
     return Curve(a, b / scale[place, 0], c[place], d[place])
 
 

@@ -91,7 +91,7 @@ class Point:
 
 @dataclass(frozen=True)
 class Fitted:
-    """A technique's curve at `rows` (G,): the metric with its band, and what more labels would buy beyond `measured`."""
+    """A technique's curve at `rows` (G,): the metric with its band, and what labels beyond `measured` would buy."""
 
     technique: Technique
     rows: Floats

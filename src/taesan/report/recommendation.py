@@ -121,7 +121,7 @@ def _compare(findings: Findings, better: Point, worse: Point) -> Comparison:
     names = better.technique.name, worse.technique.name
     if names in findings.between_best:
         return findings.between_best[names]
-    turned = findings.between_best[names[::-1]]
+    turned = findings.between_best[names[1], names[0]]
     value = turned.difference
     return Comparison(*names, Estimate(-value.value, -value.high, -value.low), turned.p, turned.corrected)
 
@@ -295,7 +295,7 @@ def _other(findings: Findings, choice: Point, able: list[Point], last: bool) -> 
 
     `last`: nothing is said after it, which Korean verbs have to know.
     """
-    ahead, better = ("앞섭니다", "낫습니다") if last else ("{ahead}", "낫고")
+    ahead, better = ("앞섭니다", "낫습니다") if last else ("앞서고", "낫고")
     for point in findings.best:
         if point not in able and point.error < choice.error:
             broken = ", ".join(
@@ -358,5 +358,6 @@ def _more_labels(findings: Findings, choice: Point) -> Both | None:
     return Both(
         f"another {rows} labels would buy about {show(more.value)} {en} ({show(more.low)} to {show(more.high)}), "
         "by extrapolation",
-        f"레이블을 {rows}행 더 달면 외삽으로 약 {show(more.value)}{ko}({show(more.low)}~{show(more.high)})을 얻을 것으로 보입니다",
+        f"레이블을 {rows}행 더 달면 외삽으로 약 {show(more.value)}{ko}({show(more.low)}~{show(more.high)})을 얻을 "
+        "것으로 보입니다",
     )

@@ -9,7 +9,7 @@ their tails. Here items are resampled, and what seeds add is drawn from Student'
     I, the interaction   = (mean over seeds of V(seed) - V(mean of seeds)) · S / (S - 1)      it is in s² and in V alike
 
 as in a two-way random-effects model (Owen 2007, The pigeonhole bootstrap, section 3). With S = 3 the variance s² is
-itself hardly known; all cells of a comparison lend each other theirs by empirical Bayes (Smyth 2004, sections 3 and 6.2).
+itself hardly known; all cells of a comparison lend each other theirs by empirical Bayes (Smyth 2004, sections 3, 6.2).
 """
 
 from collections.abc import Sequence

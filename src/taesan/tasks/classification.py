@@ -144,7 +144,7 @@ class Classification:
             right,
             tuple(truth),
             tuple(found),
-            np.stack([np.arange(len(truth)), chances, right], axis=1),
+            np.stack([np.arange(len(truth), dtype=np.float64), chances, right], axis=1),
             {label: counts * (of_class == label)[:, None] for label in classes},
             classes,
         )

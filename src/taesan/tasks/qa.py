@@ -232,7 +232,7 @@ class QuestionAnswering:
             f1,
             tuple(" / ".join(one) for one in truth),
             tuple(found),
-            np.stack([np.arange(len(truth)), chances, exact], axis=1),
+            np.stack([np.arange(len(truth), dtype=np.float64), chances, exact], axis=1),
             {"has_answer": counts * answered[:, None], "no_answer": counts * ~answered[:, None]} if both else {},
         )
 

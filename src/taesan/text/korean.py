@@ -60,8 +60,8 @@ _PAIRS = {"은": "는", "이": "가", "을": "를", "과": "와", "으로": "로
 def with_josa(word: str, josa: str) -> str:
     """`word` and the form of `josa`, given as after a consonant (은, 이, 을, 과, 으로), that its last sound calls for.
 
-    What stands after a word in brackets, or is no letter or digit, is not read: 정확도(accuracy) is 정확도. A Latin word
-    is taken by its last letters, as loanwords mostly are: finetune 파인튠, prompt 프롬프트.
+    What stands after it in brackets, or is no letter or digit, is not read. A Latin word is taken by its last letters,
+    as loanwords mostly are: finetune 파인튠, prompt 프롬프트.
     """
     heard = word
     while (bare := heard.rstrip()) and not bare[-1].isalnum():
