@@ -63,7 +63,8 @@ def write(
             for which, backbone in enumerate(backbones):
                 for method in methods:
                     name = f"{method}-{backbone.split(':')[-1]}-{rows}-seed{number}"
-                    cell = {"name": name, "backbone": backbone, "method": method, "rows": rows, "seed": number}
+                    cell = {"name": name, "backbone": backbone, "method": method, "seed": number}
+                    cell["size"] = cell["rows"] = rows  # the one in a plan, the other in a record
                     cell["estimated_seconds"] = TECHNIQUES[method][4]
                     if rows == 0 and method != "in-context":
                         pruned.append(cell | {"reason": "it learns from labelled rows, and there are none"})
@@ -134,7 +135,7 @@ def _cell(folder, cell, error, test, hard, labels, started, random) -> float:
         "train_rows": round(cell["rows"] * 0.9),
         "validation_rows": cell["rows"] - round(cell["rows"] * 0.9),
         "status": "done",
-        "error": None,
+        "error": "",
         "scores": {"accuracy": {"value": value, "low": value - 0.04, "high": value + 0.04}},
         "seconds": spent,
         "cpu_seconds": spent,
@@ -145,8 +146,7 @@ def _cell(folder, cell, error, test, hard, labels, started, random) -> float:
         "latency_seconds": {"p50": latency, "p99": 2.2 * latency} if timed else None,
         "throughput_rows_per_second": 1.6 / latency if timed else None,
         "config": {"seed": cell["seed"], "learning_rate": 4e-4},
-        "started": started,
-        "ended": started + spent + 2,
+        "started_at": started,
     }
     _json(folder / "cell.json", record)
     return spent + 2

@@ -55,7 +55,7 @@ def fit_curve(rows: Sequence[float], errors: Floats, variance: Floats) -> Curve:
     weight = 1 / np.maximum(variance, 1e-8)
     prior = (np.log(c / PRIOR_EXPONENT) / PRIOR_SPREAD) ** 2 + (np.log1p(d) / np.log1p(sizes.max())) ** 2
     parts = [_best(errors[start : start + BLOCK], basis, weight, prior) for start in range(0, len(errors), BLOCK)]
-    a, b = (np.concatenate([part[number] for part in parts]) for number in (0, 1))
+    a, b = np.concatenate([part[0] for part in parts]), np.concatenate([part[1] for part in parts])
     place = np.concatenate([part[2] for part in parts])
     return Curve(a, b / scale[place, 0], c[place], d[place])
 

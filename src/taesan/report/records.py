@@ -32,7 +32,7 @@ class PlannedCell:
     name: str
     backbone: str
     method: str
-    rows: int  # labelled rows at hand
+    size: int  # labelled rows at hand
     seed: int
     estimated_seconds: float | None = None
     reason: str = ""
@@ -67,13 +67,12 @@ class Cell:
     rows: int  # labelled rows seen: train_rows + validation_rows, or shots
     seed: int
     status: str  # done | failed
-    error: str | None = None
+    error: str = ""
     train_rows: int = 0
     validation_rows: int = 0
     scores: Mapping[str, Mapping[str, float]] = field(default_factory=dict[str, Mapping[str, float]])
-    started: float | None = None  # seconds since 1970
-    ended: float | None = None
-    seconds: float | None = None  # of the fit, by the clock
+    started_at: float | None = None  # seconds since 1970
+    seconds: float | None = None  # of fit and evaluate, by the clock
     cpu_seconds: float | None = None
     peak_bytes: int | None = None
     trained_parameters: int | None = None
