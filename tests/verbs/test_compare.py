@@ -3,6 +3,8 @@
 import json
 import os
 import signal
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -244,6 +246,7 @@ def test_folders_of_others_are_left_alone(made, files, given, labelled, tmp_path
         (["--budget", "0m"], "the budget is 0 s"),
         (["--budget", "nan"], "--budget nan: expected a time"),
         (["--constraints", "latency_ms"], "expected NAME=NUMBER"),
+        (["--constraints", "latency=5"], "did you mean latency_ms?"),
         (["--constraints", "latency_ms=-1"], "expected NAME=NUMBER"),
         (["--backbones", "taesan:bert-huge"], "there is no embedded backbone taesan:bert-huge"),
         (["--label-words", "긍정"], "expected LABEL=WORD"),
@@ -281,11 +284,12 @@ def test_a_job_that_dies_costs_only_itself() -> None:
 
 def test_jobs_end_with_the_process_that_asked() -> None:
     local = LocalProcesses(1)
-    waiting = local.map(os.system, ["sleep 600", "echo never"])
-    begun = local.map(abs, [])
-    assert list(begun) == []
-    import threading
-
-    threading.Timer(3, lambda: local._worker.stdin.close()).start()
-    ended = list(waiting)
+    assert list(local.map(abs, [-1])) == [Ended(0, 1)]
+    worker = local._worker
+    assert worker is not None
+    # As if this process were killed: the kernel closes what it wrote to.
+    threading.Timer(0.5, worker.stdin.close).start()
+    ended = list(local.map(time.sleep, [600, 600]))
     assert [one.error for one in ended] == ["the process that starts jobs is gone; was it killed?"] * 2
+    assert list(local.map(abs, [-2])) == [Ended(0, 2)]  # by another worker
+    local.close()

@@ -20,6 +20,7 @@ from taesan.errors import OutputError, StorageError, UsageError, escape
 from taesan.models.backbone import Backbone, find
 from taesan.models.locate import default_backbone
 from taesan.progress import Progress
+from taesan.report.recommendation import CONSTRAINTS
 from taesan.report.records import PlannedCell
 from taesan.tasks.base import Task
 from taesan.verbs.cells import measure_speed, shots_of
@@ -81,6 +82,8 @@ def compare(
     """
     the_task, out = find_task(task), Path(os.path.realpath(output))
     request = _request(the_task, methods, backbones, sizes, seeds, budget_seconds, label_words, jobs)
+    for name in constraints or {}:
+        lookup(CONSTRAINTS, name, "constraint")
     say = Progress("", enabled=not quiet).say
     source = Source(encoding, columns or {})
     data, files = _read(the_task, train, test, source, say)

@@ -64,7 +64,7 @@ class LocalProcesses:
     def map(self, work: Work, jobs: Sequence[Any], *, at_once: int = 0) -> Iterator[Ended]:
         if not jobs:
             return
-        if self._worker is None or self._worker.poll() is not None:
+        if self._worker is None:
             self._worker = _start_worker()
         assert self._worker.stdin is not None
         assert self._worker.stdout is not None
@@ -76,6 +76,8 @@ class LocalProcesses:
             answer = json.loads(line)
             left.remove(answer["number"])
             yield Ended(**answer)
+        if left:
+            self.close()
         for number in sorted(left):
             yield Ended(number, error="the process that starts jobs is gone; was it killed?")
 
@@ -87,6 +89,7 @@ class LocalProcesses:
             self._worker.stdin.close()
             self._worker.wait()
             self._worker.stdout.close()
+            self._worker = None
 
 
 def _start_worker() -> subprocess.Popen[bytes]:
