@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -176,7 +176,7 @@ def _check(options: argparse.Namespace) -> int:
     return DataError.exit_status if checked.report.error_count else 0
 
 
-def _compare(options: argparse.Namespace) -> int:
+def _compare(options: argparse.Namespace) -> None:
     from taesan.verbs.compare import BUDGET_SECONDS, SIZES, compare
 
     compared = compare(
@@ -199,8 +199,24 @@ def _compare(options: argparse.Namespace) -> int:
         columns=_columns(options),
         quiet=options.quiet,
     )
-    print(f"{compared.folder}")
-    return 0
+    print("\n".join(compared.recommendation))
+    print(f"\n{compared.table}\n")
+    for reason, names in _by_reason(compared.pruned).items():
+        print(f"left out, as {reason}: {names}")
+    for name, error in compared.failed.items():
+        print(f"failed: {name}: {error}")
+    print(f"The comparison is in {compared.folder}.")
+
+
+def _by_reason(pruned: Mapping[str, str]) -> dict[str, str]:
+    """The names that share a reason, the first few of them."""
+    names: dict[str, list[str]] = {}
+    for name, reason in pruned.items():
+        names.setdefault(reason, []).append(name)
+    return {
+        reason: ", ".join(own[:3]) + (f" and {len(own) - 3:,} more" if len(own) > 3 else "")
+        for reason, own in names.items()
+    }
 
 
 def _parts(given: str) -> list[str]:

@@ -20,8 +20,10 @@ from taesan.errors import OutputError, StorageError, UsageError, escape
 from taesan.models.backbone import Backbone, find
 from taesan.models.locate import default_backbone
 from taesan.progress import Progress
-from taesan.report.recommendation import CONSTRAINTS
+from taesan.report.findings import find as find_out
+from taesan.report.recommendation import CONSTRAINTS, recommend
 from taesan.report.records import PlannedCell
+from taesan.report.records import read as read_records
 from taesan.tasks.base import Task
 from taesan.verbs.cells import measure_speed, shots_of
 from taesan.verbs.comparison import Comparison, is_done
@@ -44,10 +46,13 @@ REQUEST = ("version", "methods", "backbones", "backbone_sha256", "requested", "b
 
 @dataclass(frozen=True)
 class Compared:
-    """What `compare` left: the folder, and in words what failed, by the name of a cell or a fold."""
+    """The folder; what to use, in sentences, and the scores as a table; what failed and what was left out, and why."""
 
     folder: Path
-    failed: Mapping[str, str]
+    recommendation: Sequence[str]
+    table: str
+    failed: Mapping[str, str]  # by the name of a cell or a fold
+    pruned: Mapping[str, str]  # by the name of a cell
 
 
 def compare(
@@ -120,7 +125,10 @@ def compare(
         failed |= comparison.run_folds(executor)
         comparison.time_models(local)
         comparison.drop_models()
-    return Compared(Path(output), failed)
+        pruned = {cell["name"]: cell["reason"] for cell in plan["pruned"]}
+        said = recommend(find_out(read_records(out)))
+    sentences = [sentence.en for sentence in said.sentences]
+    return Compared(Path(output), sentences, comparison.table(), failed, pruned)
 
 
 # What was asked for -------------------------------------------------------------------------------------------------

@@ -50,18 +50,11 @@ class Comparison:
     def run_cells(self, executor: Executor) -> dict[str, str]:
         """Those that are not done yet; the errors of those that failed come back, by name."""
         inputs = {cell.name: self._planner.inputs(cell) for cell in self.cells}
-        records = {cell.name: self.record(cell) for cell in self.cells if self.is_done(cell)}
+        records = {cell.name: _read(self._file(cell)) for cell in self.cells if self.is_done(cell)}
         missing = [cell for cell in self.cells if cell.name not in records]
         for cell in missing:  # those that failed, or were made of other data
             store.remove_folder(self.out / "cells" / cell.name)
-        board = Scoreboard(
-            self.cells,
-            records,
-            metric=self._plan["metric"],
-            sign=self._data.task.sign,
-            at_once=self._plan["jobs"],
-            enabled=not self._quiet,
-        )
+        board = self._board(records)
         failed: dict[str, str] = {}
         jobs = [
             self._job(cell, self._train_file(cell.size, cell.seed))
@@ -124,11 +117,26 @@ class Comparison:
             if model.parent.name not in self._kept:
                 store.remove_folder(model)
 
+    def table(self) -> str:
+        """Mean scores, a technique a line and a size a column."""
+        records = {cell.name: _read(self._file(cell)) for cell in self.cells}
+        return "\n".join(self._board(records).lines()[:-1])
+
     def is_done(self, cell: PlannedCell) -> bool:
         return is_done(self.out, cell, self._planner.inputs(cell))
 
-    def record(self, cell: PlannedCell) -> dict[str, Any]:
-        return _read(self.out / "cells" / cell.name / "cell.json")
+    def _file(self, cell: PlannedCell) -> Path:
+        return self.out / "cells" / cell.name / "cell.json"
+
+    def _board(self, records: Mapping[str, Mapping[str, Any]]) -> Scoreboard:
+        return Scoreboard(
+            self.cells,
+            records,
+            metric=self._plan["metric"],
+            sign=self._data.task.sign,
+            at_once=self._plan["jobs"],
+            enabled=not self._quiet,
+        )
 
     def _job(self, cell: PlannedCell, train: str | None) -> dict[str, Any]:
         return {

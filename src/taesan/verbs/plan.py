@@ -113,7 +113,7 @@ class Planner:
         for cell, reason in zip(candidates, reasons, strict=True):
             cost = 0.0 if reason or is_done(cell) else _seconds(cell)
             if cost > left:
-                reason = f"it would take about {cost:.0f} s, more than is left of the budget"
+                reason = "it would take more than is left of the budget"
             if reason:
                 pruned.append(replace(cell, reason=reason))
             else:
