@@ -17,10 +17,9 @@ from taesan.errors import LockedError, OutputError, UsageError
 from taesan.report import records
 from taesan.store import Lock
 from taesan.tasks import TASKS
-from taesan.verbs.executors import Ended, LocalProcesses
+from taesan.verbs.executors import Ended, LocalProcesses, answered
 from taesan.verbs.reading import read_all
 
-SENTENCES = [f"{text} {number}" for number in range(4) for text, _ in REVIEWS]
 METHODS = ("finetune", "scratch", "in-context")
 
 
@@ -293,3 +292,89 @@ def test_jobs_end_with_the_process_that_asked() -> None:
     assert [one.error for one in ended] == ["the process that starts jobs is gone; was it killed?"] * 2
     assert list(local.map(abs, [-2])) == [Ended(0, 2)]  # by another worker
     local.close()
+
+
+# Every task ---------------------------------------------------------------------------------------------------------
+
+
+class Inline:
+    """The executor of one process, this one: quick, and what it runs is the same."""
+
+    def __init__(self, at_once: int):
+        del at_once
+
+    def map(self, work, jobs, *, at_once: int = 0):
+        for number, job in enumerate(jobs):
+            yield Ended(number, **answered(work, job))
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize("task", ["pair", "ner", "qa", "generation"])
+def test_every_task_goes_the_same_way(labelled, backbones, long_backbone, tmp_path, monkeypatch, task) -> None:
+    monkeypatch.setattr("taesan.verbs.compare.LocalProcesses", Inline)
+    backbone = long_backbone if task in ("qa", "generation") else backbones["bert"]
+    compared = taesan.compare(
+        task,
+        labelled[task],
+        methods=("finetune", "in-context"),
+        backbones=[str(backbone)],
+        sizes=(0, "all"),
+        seeds=1,
+        label_words=WORDS.get(task),
+        output=tmp_path / "out",
+        quiet=True,
+    )
+    assert compared.failed == {}
+    cells = cells_of(tmp_path / "out")
+    plan = plan_of(tmp_path / "out")
+    assert {(cell["method"], cell["rows"]) for cell in cells.values()} == {
+        ("in-context", 0),
+        ("in-context", plan["train"]["rows"]),
+        ("finetune", plan["train"]["rows"]),
+    }
+    # Nothing was learnt from what was held out.
+    rows = {part: (tmp_path / "out" / f"{part}.jsonl").read_text("utf-8").splitlines() for part in ("train", "test")}
+    assert not set(rows["train"]) & set(rows["test"])
+    assert len(rows["train"]) + len(rows["test"]) == len(read_all(labelled[task], task))
+    assert all(TASKS[task].metric in cell["scores"] for cell in cells.values())
+    assert ("reason" in plan["folds"]) == (task != "pair") or plan["folds"]["reason"].startswith("a class has fewer")
+
+
+def test_a_technique_that_does_not_go_with_the_task_is_left_out_by_name(
+    files, given, labelled, backbones, tmp_path, monkeypatch
+) -> None:
+    monkeypatch.setattr("taesan.verbs.compare.LocalProcesses", Inline)
+    call = {**given, "label_words": {"긍정": "좋다", "부정": "좋다"}}
+    with pytest.raises(
+        UsageError, match="nothing to compare: prompt-bert-0-seed1: the labels 긍정 and 부정 have the same word"
+    ):
+        taesan.compare("classification", files["train"], methods=("prompt",), output=tmp_path / "a", **call)
+    with pytest.raises(UsageError, match="needs a causal backbone"):
+        taesan.compare(
+            "generation", labelled["generation"], backbones=[str(backbones["bert"])], output=tmp_path / "b", quiet=True
+        )
+
+
+def test_what_does_not_fit_into_the_budget_is_left_out_before_anything_runs(
+    files, given, tmp_path, monkeypatch
+) -> None:
+    monkeypatch.setattr("taesan.verbs.compare.LocalProcesses", Inline)
+    call = {**given, "methods": ("in-context", "finetune"), "sizes": (0, 8, "all"), "jobs": 1}
+    with pytest.raises(UsageError, match=r"nothing to compare: .* than is left of the budget"):
+        taesan.compare("classification", files["train"], output=tmp_path / "out", budget_seconds=20.0, **call)
+    assert not (tmp_path / "out").exists()
+    # 24 s are put by to time two models; what is left is for the cheapest, in order.
+    taesan.compare("classification", files["train"], output=tmp_path / "out", budget_seconds=27.5, **call)
+    plan = plan_of(tmp_path / "out")
+    assert plan["cells"][0]["size"] == 0
+    assert sum(cell["estimated_seconds"] for cell in plan["cells"]) <= 3.5
+    assert {cell["reason"] for cell in plan["pruned"] if cell["size"]} == {
+        "it would take more than is left of the budget"
+    }
+    before = cells_of(tmp_path / "out")
+    taesan.compare("classification", files["train"], output=tmp_path / "out", budget_seconds=60.0, **call)
+    after = cells_of(tmp_path / "out")  # what is there costs nothing
+    assert len(after) == 5
+    assert {name: after[name] for name in before} == before

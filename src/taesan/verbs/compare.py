@@ -98,7 +98,7 @@ def compare(
         executor: Executor = stack.enter_context(contextlib.closing(RayCluster(ray))) if ray else local
         stack.enter_context(store.Lock(out))
         wanted: dict[str, Any] = _wanted(the_task, request, bases) | files | {"sizes": request.numbers(len(data.rows))}
-        old = _begin(out, wanted, overwrite=overwrite)
+        old = _known_plan(out, wanted, overwrite=overwrite)
         speeds = old.get("speeds", {}) | _speeds(local, the_task, bases, old.get("speeds", {}))
         costs = {
             name: cost_of(the_task, base, speeds[_key(base)], data.examples, data.test_examples, data.labels)
@@ -106,7 +106,7 @@ def compare(
         }
         planner = Planner(request, data, costs, say)
         if any(old.get(key) != wanted[key] for key in REQUEST):
-            cells, pruned = planner.cells(lambda cell: is_done(out, cell, planner.inputs(cell)))
+            cells, pruned = planner.cells(lambda cell: bool(old) and is_done(out, cell, planner.inputs(cell)))
             if not cells:
                 raise UsageError(f"there is nothing to compare: {_why_nothing(pruned)}")
             planned = {"cells": cells, "pruned": pruned}
@@ -117,6 +117,10 @@ def compare(
         plan: dict[str, Any] = (
             old | wanted | {"constraints": dict(constraints or {}), "command": shlex.join(map(str, command))}
         )
+        if overwrite:
+            store.remove_folder(out)
+        with store.storage_errors(out):
+            out.mkdir(parents=True, exist_ok=True)
         store.replace_file(out / PLAN, json.dumps(plan, ensure_ascii=False, indent=1).encode() + b"\n")
         commands = {cell["name"]: _fit_command(cell, the_task, train, source, request) for cell in plan["cells"]}
         comparison = Comparison(out, plan, planner, data, commands, keep=keep, quiet=quiet)
@@ -262,8 +266,8 @@ def _read(
     return Data(task, rows, held, labels), files
 
 
-def _begin(out: Path, wanted: Mapping[str, Any], *, overwrite: bool) -> dict[str, Any]:
-    """The plan of the comparison that the folder holds, empty for a new one. The caller holds the folder's lock.
+def _known_plan(out: Path, wanted: Mapping[str, Any], *, overwrite: bool) -> dict[str, Any]:
+    """The plan of the comparison that the folder holds, empty for one to begin. The caller holds the folder's lock.
 
     Raises: OutputError where it holds something else, UsageError where that is of other data.
     """
@@ -272,18 +276,15 @@ def _begin(out: Path, wanted: Mapping[str, Any], *, overwrite: bool) -> dict[str
     old = _old_plan(out)
     if old is None and out.exists() and any(not path.name.startswith(".") for path in out.iterdir()):
         raise OutputError(f"{out} is not empty, and no comparison is in it. Choose another --output.")
-    if overwrite:
-        store.remove_folder(out)
-        old = None
+    if old is None or overwrite:
+        return {}
     for key in DATA:
-        if old is not None and old.get(key) != wanted[key]:
+        if old.get(key) != wanted[key]:
             raise UsageError(
                 f"{out} is a comparison of other data ({key}: {_said(old.get(key))}, now {_said(wanted[key])}). Choose "
                 "another --output, or replace it by --overwrite."
             )
-    with store.storage_errors(out):
-        out.mkdir(parents=True, exist_ok=True)
-    return old or {}
+    return old
 
 
 def _old_plan(out: Path) -> dict[str, Any] | None:
