@@ -30,6 +30,7 @@ from taesan.text.korean import with_josa
 
 SIGNIFICANT = 0.05
 INDIFFERENCE = 0.01  # of a score in 0..1, or of a perplexity one percent: less is not worth paying for
+CHEAPER = 0.9  # of the other's cost: what is nearer to it is not worth a word
 Cost = Callable[[Findings, Point], float | None]
 
 
@@ -253,14 +254,16 @@ def _within(findings: Findings, point: Point) -> Both:
 def _cheaper(findings: Findings, choice: Point, leader: Point) -> Both:
     en: list[str] = []
     ko: list[str] = []
-    for name, own, other in (
-        (Both("a prediction", "예측 한 번"), *(_show_latency(findings, one) for one in (choice, leader))),
-        (Both("on disk", "폴더"), *(_show_size(findings, one) for one in (choice, leader))),
-        (Both("to train", "학습"), *(_show_time(findings, one) for one in (choice, leader))),
+    for name, bound, show in (
+        (Both("a prediction", "예측 한 번"), "latency_ms", _show_latency),
+        (Both("on disk", "폴더"), "size_mb", _show_size),
+        (Both("to train", "학습"), "train_seconds", _show_time),
     ):
-        if own.en and other.en:
-            en.append(f"{own.en} instead of {other.en} {name.en}")
-            ko.append(f"{name.ko} {other.ko} 대신 {own.ko}")
+        own, other = (CONSTRAINTS[bound].of(findings, one) for one in (choice, leader))
+        if own is not None and other is not None and own < CHEAPER * other:
+            less, more = show(findings, choice), show(findings, leader)
+            en.append(f"{less.en} instead of {more.en} {name.en}")
+            ko.append(f"{name.ko} {more.ko} 대신 {less.ko}")
     return Both(f": {', '.join(en)}" if en else "", f"({', '.join(ko)})" if ko else "")
 
 

@@ -70,3 +70,7 @@ def duration(seconds: float | None) -> Both:
 
 def p_value(p: float) -> str:
     return "p < 0.001" if p < 0.001 else f"p = {p:.3f}" if p < 0.1 else f"p = {p:.2f}"
+
+
+def upper(text: str) -> str:
+    return text[:1].upper() + text[1:]
