@@ -199,13 +199,12 @@ def _compare(options: argparse.Namespace) -> None:
         columns=_columns(options),
         quiet=options.quiet,
     )
-    print("\n".join(compared.recommendation))
-    print(f"\n{compared.table}\n")
+    print(f"{compared.table}\n\n{compared.report.text}\n")
     for reason, names in _by_reason(compared.pruned).items():
         print(f"left out, as {reason}: {names}")
     for name, error in compared.failed.items():
         print(f"failed: {name}: {error}")
-    print(f"The comparison is in {compared.folder}.")
+    print(f"The page is {compared.report.page}.")
 
 
 def _by_reason(pruned: Mapping[str, str]) -> dict[str, str]:

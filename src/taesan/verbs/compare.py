@@ -15,15 +15,14 @@ from pathlib import Path
 from typing import Any
 
 from taesan import __version__, store
-from taesan.data import Report, Row, check_same_file, read_rows
+from taesan.data import Report as Problems
+from taesan.data import Row, check_same_file, read_rows
 from taesan.errors import OutputError, StorageError, UsageError, escape
 from taesan.models.backbone import Backbone, find
 from taesan.models.locate import default_backbone
 from taesan.progress import Progress
-from taesan.report.findings import find as find_out
-from taesan.report.recommendation import CONSTRAINTS, recommend
+from taesan.report import CONSTRAINTS, Report, write
 from taesan.report.records import PlannedCell
-from taesan.report.records import read as read_records
 from taesan.tasks.base import Task
 from taesan.verbs.cells import measure_speed, shots_of
 from taesan.verbs.comparison import Comparison, is_done
@@ -46,10 +45,10 @@ REQUEST = ("version", "methods", "backbones", "backbone_sha256", "requested", "b
 
 @dataclass(frozen=True)
 class Compared:
-    """The folder; what to use, in sentences, and the scores as a table; what failed and what was left out, and why."""
+    """The folder, the report on it, and the scores as a table; what failed and what was left out, and why."""
 
     folder: Path
-    recommendation: Sequence[str]
+    report: Report
     table: str
     failed: Mapping[str, str]  # by the name of a cell or a fold
     pruned: Mapping[str, str]  # by the name of a cell
@@ -130,9 +129,7 @@ def compare(
         comparison.time_models(local)
         comparison.drop_models()
         pruned = {cell["name"]: cell["reason"] for cell in plan["pruned"]}
-        said = recommend(find_out(read_records(out)))
-    sentences = [sentence.en for sentence in said.sentences]
-    return Compared(Path(output), sentences, comparison.table(), failed, pruned)
+        return Compared(Path(output), write(Path(output)), comparison.table(), failed, pruned)
 
 
 # What was asked for -------------------------------------------------------------------------------------------------
@@ -235,20 +232,20 @@ def _read(
     task: Task, train: str | Path, test: str | Path | None, source: Source, say: Say
 ) -> tuple[Data, dict[str, Any]]:
     """The rows, checked as `fit` checks them, and the records of both files."""
-    report = Report()
-    how: dict[str, Any] = {"encoding": source.encoding, "columns": source.columns, "report": report}
+    problems = Problems()
+    how: dict[str, Any] = {"encoding": source.encoding, "columns": source.columns, "report": problems}
     if test is not None:
-        check_same_file(train, test, report)
+        check_same_file(train, test, problems)
     rows = list(read_rows(train, task.fields, **how))
     examples = [task.example(row) for row in rows]
     labels = task.labels(examples)
-    task.check(examples, str(train), report)
+    task.check(examples, str(train), problems)
     held: list[Row] = []
     if test is not None:
         held = list(read_rows(test, task.fields, **how, labels=labels or None))
-        task.check_overlap(examples, [task.example(row) for row in held], str(train), str(test), report)
-    report.raise_for_errors()
-    for warning in report.warnings:
+        task.check_overlap(examples, [task.example(row) for row in held], str(train), str(test), problems)
+    problems.raise_for_errors()
+    for warning in problems.warnings:
         if warning.severity == "warning":
             say(str(warning))
     record = file_record(train if test is None else test)

@@ -119,8 +119,7 @@ class Comparison:
 
     def table(self) -> str:
         """Mean scores, a technique a line and a size a column."""
-        records = {cell.name: _read(self._file(cell)) for cell in self.cells}
-        return "\n".join(self._board(records).lines()[:-1])
+        return "\n".join(self._board({cell.name: _read(self._file(cell)) for cell in self.cells}).lines()[:-1])
 
     def is_done(self, cell: PlannedCell) -> bool:
         return is_done(self.out, cell, self._planner.inputs(cell))
