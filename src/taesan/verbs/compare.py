@@ -10,7 +10,7 @@ import math
 import os
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +40,7 @@ TEST_FRACTION, TEST_SEED = 0.2, 0  # what is held out where no file to measure o
 PLAN = "plan.json"
 # What may not change in a folder; and what, where it changes, is planned anew.
 DATA = ("task", "train", "test")
-REQUEST = ("version", "methods", "backbones", "backbone_sha256", "requested", "budget_seconds", "jobs", "label_words")
+REQUEST = ("version", "methods", "backbones", "backbone_sha256", "requested", "budget_seconds", "label_words")
 
 
 @dataclass(frozen=True)
@@ -93,10 +93,13 @@ def compare(
     data, files = _read(the_task, train, test, source, say)
     bases = {name: find(name) for name in request.backbones}
     with contextlib.ExitStack() as stack:
-        local = stack.enter_context(contextlib.closing(LocalProcesses(request.at_once)))
+        local = stack.enter_context(contextlib.closing(LocalProcesses(jobs or _cores())))
         executor: Executor = stack.enter_context(contextlib.closing(RayCluster(ray))) if ray else local
+        request = replace(request, at_once=jobs or executor.at_once)
         stack.enter_context(store.Lock(out))
-        wanted: dict[str, Any] = _wanted(the_task, request, bases) | files | {"sizes": request.numbers(len(data.rows))}
+        wanted: dict[str, Any] = (
+            _wanted(the_task, request, jobs, bases) | files | {"sizes": request.numbers(len(data.rows))}
+        )
         old = _known_plan(out, wanted, overwrite=overwrite)
         speeds = old.get("speeds", {}) | _speeds(local, the_task, bases, old.get("speeds", {}))
         costs = {
@@ -110,12 +113,11 @@ def compare(
                 raise UsageError(f"there is nothing to compare: {_why_nothing(pruned)}")
             planned = {"cells": cells, "pruned": pruned}
             wanted |= {name: [asdict(cell) for cell in own] for name, own in planned.items()}
-            wanted |= {"speeds": speeds, "folds": planner.folds()}
+            wanted |= {"speeds": speeds, "folds": planner.folds(), "jobs": request.at_once}
         given = ["--test", test] if test is not None else []
         command = ["taesan", "compare", task, train, *given, *_reading(source), *_asked(request), "--output", output]
-        plan: dict[str, Any] = (
-            old | wanted | {"constraints": dict(constraints or {}), "command": shlex.join(map(str, command))}
-        )
+        plan: dict[str, Any] = {"jobs": request.at_once} | old | wanted
+        plan |= {"constraints": dict(constraints or {}), "command": shlex.join(map(str, command))}
         if overwrite:
             store.remove_folder(out)
         with store.storage_errors(out):
@@ -166,11 +168,16 @@ def _request(
         seeds,
         budget_seconds,
         label_words or {},
-        jobs or len(os.sched_getaffinity(0)),
+        jobs or 1,
     )
 
 
-def _wanted(task: Task, request: Request, bases: Mapping[str, Backbone]) -> dict[str, Any]:
+def _cores() -> int:
+    """Those that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _wanted(task: Task, request: Request, jobs: int, bases: Mapping[str, Backbone]) -> dict[str, Any]:
     """The part of a plan that says what was asked for."""
     return {
         "verb": "compare",
@@ -180,10 +187,9 @@ def _wanted(task: Task, request: Request, bases: Mapping[str, Backbone]) -> dict
         "methods": list(request.methods),
         "backbones": list(request.backbones),
         "backbone_sha256": [base.sha256 for base in bases.values()],
-        "requested": {"sizes": list(request.sizes), "seeds": request.seeds},
+        "requested": {"sizes": list(request.sizes), "seeds": request.seeds, "jobs": jobs},
         "seeds": list(range(1, request.seeds + 1)),
         "budget_seconds": request.budget_seconds,
-        "jobs": request.at_once,
         "label_words": dict(request.label_words),
     }
 

@@ -1,29 +1,35 @@
 """What a cell of `compare` will cost, before it runs: a plan is made of estimates, so that it can be kept.
 
 CPU seconds = START
-            + learn  x tokens of the training rows x epochs x LEARNING
-            + answer x (tokens of the validation rows x epochs + tokens of the test rows x ANSWERING)
+            + learn  x tokens of the training batches x epochs x LEARNING
+            + answer x (tokens of the validation batches x epochs + tokens of the test rows x ANSWERING)
+in context  = START + answer x tokens asked x ASKING
 
 `learn` and `answer` are seconds a token of the backbone, measured on this machine for the plan (cells.measure_speed)
-and stored in it; the factors are of methods and heads, measured on the embedded backbones (docs/lab.md).
+and stored in it. A batch costs what a full one does: of few rows it is the step that takes time. The factors were set
+by cells of bert-mini on the sample reviews (docs/lab.md); those of other heads than `sequence` are guesses.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from taesan.config import FitConfig
+from taesan.engine.infer import BATCH_TOKENS
 from taesan.methods.defaults import with_defaults
 from taesan.models.backbone import Backbone
 from taesan.tasks.base import EncodeOptions, Example, Task
 from taesan.verbs.cells import shots_of
 from taesan.verbs.techniques import Technique
 
-START_SECONDS = 1.0
-LEARNING = {"finetune": 1.3, "lora": 1.3, "prefix": 1.3, "prompt": 1.8}
+START_SECONDS = 0.7
+LEARNING = {"finetune": 1.0, "lora": 1.0, "prefix": 1.2, "prompt": 1.5}
 ANSWERING = {"sequence": 1.3, "token": 1.5, "span": 1.5, "language_model": 10.0}
-ASKING = {"sequence": 4.0, "token": 60.0, "span": 60.0, "language_model": 40.0}  # in context, without shots
+ASKING = {"sequence": 1.6, "token": 25.0, "span": 25.0, "language_model": 15.0}
+CHOOSING = 8.0  # times that a shot is asked after the others, for all templates
+SHARED = 0.05  # what shots cost a causal model, which reads them once for all items
 SAMPLE_ROWS = 200  # of each file, that the mean of tokens is taken over
 
 
@@ -42,13 +48,11 @@ class Cost:
         """CPU seconds of a cell."""
         method, head = technique.method, self.task.head
         if not method.trains:
-            shown = shots_of(technique.name, rows) * self.train_tokens
-            # Templates are chosen by asking every shot after the others.
-            choosing = 2 * shots_of(technique.name, rows) * shown
-            each = self.test_tokens * ASKING[head] * (1 + shown / 1000)
-            return START_SECONDS + self.answer * (choosing + each * test_rows)
+            shots = shots_of(technique.name, rows)
+            shown = min(shots * self.train_tokens, self.base.max_length)
+            each = self.test_tokens + shown * (1.0 if self.base.kind == "masked" else SHARED)
+            return START_SECONDS + self.answer * ASKING[head] * each * (test_rows + CHOOSING * shots)
         fraction = FitConfig().validation_fraction
-        train, held = rows * (1 - fraction) * self.train_tokens, rows * fraction * self.train_tokens
         config = with_defaults(
             FitConfig(),
             head=head,
@@ -57,12 +61,12 @@ class Cost:
             rows=round(rows * (1 - fraction)),
             from_scratch=technique.from_scratch,
         )
-        learning = self.learn * train * config.epochs * LEARNING.get(method.name, 0.0)
-        return (
-            START_SECONDS
-            + learning
-            + self.answer * (held * config.epochs + self.test_tokens * test_rows * ANSWERING[head])
-        )
+        batch = config.batch_tokens * config.accumulation
+        train = math.ceil(rows * (1 - fraction) * self.train_tokens / batch) * batch
+        held = math.ceil(rows * fraction * self.train_tokens / BATCH_TOKENS) * BATCH_TOKENS
+        learning = self.learn * train * config.epochs * LEARNING[method.name]
+        test = self.test_tokens * test_rows * ANSWERING[head]
+        return START_SECONDS + learning + self.answer * (held * config.epochs + test)
 
 
 def cost_of(

@@ -35,6 +35,8 @@ class Ended:
 
 
 class Executor(Protocol):
+    at_once: int  # jobs that run side by side
+
     def map(self, work: Work, jobs: Sequence[Any]) -> Iterator[Ended]:
         """`work` of every job, in the order in which they end; `work` is a function of a module."""
         ...
@@ -124,6 +126,8 @@ class RayCluster:
                 f"there is no Ray cluster at {escape(address)}: {escape(error)}. Start one by `ray start --head`, or "
                 "leave --ray out"
             ) from None
+
+        self.at_once = max(1, int(ray.cluster_resources().get("CPU", 1)))
 
     def map(self, work: Work, jobs: Sequence[Any]) -> Iterator[Ended]:
         # A worker that takes one job and ends: then a job's peak memory is its own.
