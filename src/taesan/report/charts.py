@@ -36,7 +36,9 @@ def draw_charts(findings: Findings, mistakes: Mistakes) -> Charts:
         return Charts(colours)
     from taesan.report import drawing  # noqa: PLC0415  an extra
 
-    backbones = list(dict.fromkeys(one.backbone for one in findings.techniques if one.backbone)) or [""]
+    backbones = list(dict.fromkeys(one.backbone for one in findings.techniques if one.backbone))
+    if findings.techniques and not backbones:
+        backbones = [""]
     # What has no backbone, a baseline, is beside all that have.
     panels = {one: [own for own in findings.techniques if own.backbone in (one, "")] for one in backbones}
     return Charts(

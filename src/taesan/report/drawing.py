@@ -362,7 +362,8 @@ def _name_points(axes: Any, points: Sequence[tuple[float, float, str]]) -> None:
         width = 7.4 * len(name)
         offsets = ((10, 0), (-10 - width, 0), (-width / 2, 15), (-width / 2, -15), (10, 15), (10, -15), (10, 30))
         boxes = [(x + dx, x + dx + width, y + dy - 7, y + dy + 7) for dx, dy in offsets]
-        free = [one for one in boxes if not any(_overlap(one, other) for other in taken)]
+        left = axes.bbox.x0
+        free = [one for one in boxes if one[0] >= left and not any(_overlap(one, other) for other in taken)]
         box = (free or boxes)[0]
         taken.append(box)
         middle = axes.transData.inverted().transform((box[0], (box[2] + box[3]) / 2))
@@ -395,7 +396,7 @@ def _figure(width: float, height: float) -> Iterator[tuple[Any, Finish]]:
 def _inline(svg: str, title: str) -> str:
     """The drawing as part of a page: no header, no names that two charts share, the page's colours and languages."""
     svg = svg[svg.index("<svg") :]
-    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    svg = re.sub(r"<metadata>.*?</metadata>|<style[^>]*>.*?</style>", "", svg, flags=re.DOTALL)
     # Characters that are no HTML were escaped by matplotlib: a label stays text.
     prefix = re.sub(r"\W+", "-", title)
     svg = re.sub(r'\bid="([^"]+)"', rf'id="{prefix}-\1"', svg)

@@ -30,6 +30,7 @@ SEED = 42
 BINS = 10
 MORE_ROWS = 1000
 PLACES = 120  # of a curve that is drawn
+CURVE_DRAWS = 500  # of a point, that are fitted as well
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,14 +151,16 @@ def find(records: Records) -> Findings:
     ranked = [point.technique for point in best]
     fitted = {technique: _fit(of[technique], scale) for technique in ranked}
     claims = {one: np.concatenate([items.claims for items in of[one][-1].items]) for one in ranked}
+    sizes = sorted({point.rows for point in points})
+    *pairs, between = _compare([[point for point in points if point.rows == rows] for rows in sizes] + [best])
     return Findings(
         records,
         scale,
         ranked,
         {(point.technique, point.rows): point for point in points},
         best,
-        _at_equal_rows(points),
-        {(one.first, one.second): one for one in _all_pairs(best)},
+        dict(zip(sizes, pairs, strict=True)),
+        {(one.first, one.second): one for one in between},
         fitted,
         _crossovers(fitted, of),
         {one: found for one in ranked if (found := calibration(claims[one], BINS))},
@@ -218,25 +221,28 @@ def _between_seeds(errors: Sequence[Floats], rows: Sequence[int]) -> Noise:
     return moderate(variances, [len(one) - 1 if size else 1 for one, size in zip(errors, rows, strict=True)])
 
 
-def _at_equal_rows(points: Sequence[Point]) -> dict[int, list[Comparison]]:
-    """All pairs at each size, corrected for their number at that size, the better one first."""
-    sizes = sorted({point.rows for point in points})
-    return {rows: _all_pairs([point for point in points if point.rows == rows]) for rows in sizes}
+def _compare(groups: Sequence[Sequence[Point]]) -> list[list[Comparison]]:
+    """All pairs within each group, the better one first, corrected for their number in it.
 
-
-def _all_pairs(points: Sequence[Point]) -> list[Comparison]:
-    ranked = sorted(points, key=lambda point: point.error)
-    pairs = [(one, other, *_paired(one, other)) for one, other in combinations(ranked, 2)]
+    What seeds add to a difference is known better for all pairs of the comparison together than for each alone.
+    """
+    ranked = [sorted(group, key=lambda point: point.error) for group in groups]
+    pairs = [[(one, other, *_paired(one, other)) for one, other in combinations(group, 2)] for group in ranked]
+    together = [pair for own in pairs for pair in own]
     noise = _between_seeds(
-        [other - one for _, _, one, other, _ in pairs], [one.rows + other.rows for one, other, *_ in pairs]
+        [other - one for _, _, one, other, _ in together], [better.rows + worse.rows for better, worse, *_ in together]
     )
+    spreads = zip(noise.variance.tolist(), noise.freedom.tolist(), strict=True)
     random = np.random.default_rng((SEED, 1))
-    found: list[Comparison] = []
-    for place, (better, worse, one, other, samples) in enumerate(pairs):
-        spread = float(noise.variance[place]), float(noise.freedom[place])
-        difference, p = compare_paired(other, one, samples, spread, random)
-        found.append(Comparison(better.technique.name, worse.technique.name, difference, p))
-    return [replace(one, corrected=p) for one, p in zip(found, holm([one.p for one in found]), strict=True)]
+    found: list[list[Comparison]] = []
+    for own in pairs:
+        compared: list[Comparison] = []
+        for better, worse, one, other, samples in own:
+            difference, p = compare_paired(other, one, samples, next(spreads), random)
+            compared.append(Comparison(better.technique.name, worse.technique.name, difference, p))
+        corrected = holm([one.p for one in compared])
+        found.append([replace(one, corrected=p) for one, p in zip(compared, corrected, strict=True)])
+    return found
 
 
 def _paired(one: Point, other: Point) -> tuple[Floats, Floats, Floats]:
@@ -259,7 +265,7 @@ def _paired(one: Point, other: Point) -> tuple[Floats, Floats, Floats]:
 def _fit(points: Sequence[Point], scale: Scale) -> Fitted:
     """The first fit is to the means, the others to their draws."""
     sizes = [point.rows for point in points]
-    errors = np.stack([np.concatenate([[point.error], point.draws]) for point in points], axis=1)
+    errors = np.stack([np.concatenate([[point.error], point.draws[:CURVE_DRAWS]]) for point in points], axis=1)
     curve = fit_curve(sizes, errors, errors[1:].var(axis=0))
     first, last = max(1, sizes[0]), max(1, sizes[-1])
     rows = np.geomspace(first, max(BEYOND * last, first + 1), PLACES)

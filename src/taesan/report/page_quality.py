@@ -34,6 +34,7 @@ def quality_section(findings: Findings, recommendation: Recommendation, charts: 
             classed("p", "note", note),
             _ranking(findings, recommendation, charts),
             tag("h3", Both("Learning curves", "학습 곡선")),
+            None if charts.drawn else classed("p", "note", _no_charts()),
             classed(
                 "p",
                 "note",
@@ -106,6 +107,14 @@ def _span(value: float, low: float, high: float, least: float, most: float) -> H
     return Html(
         f'<span class="span"><i style="left:{begin:.1f}%;width:{end - begin:.1f}%"></i>'
         f'<b style="left:{middle:.1f}%"></b></span>'
+    )
+
+
+def _no_charts() -> Both:
+    return Both(
+        "There are no charts: matplotlib is not installed. Type pip install 'taesan[report]' and write the report "
+        "again.",
+        "matplotlib이 없어 차트를 그리지 못했습니다. pip install 'taesan[report]' 뒤에 보고서를 다시 쓰세요.",
     )
 
 

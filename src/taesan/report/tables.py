@@ -43,9 +43,9 @@ def result_rows(records: Records) -> list[dict[str, Any]]:
 
 
 def csv_text(rows: Sequence[dict[str, Any]]) -> str:
-    """Comma-separated with a header; a text that a spreadsheet would run has an apostrophe before it."""
+    """Comma-separated with a header (RFC 4180); a text that a spreadsheet would run has an apostrophe before it."""
     file = io.StringIO()
-    writer = csv.writer(file, lineterminator="\n")
+    writer = csv.writer(file)
     if rows:
         writer.writerow(_safe(name) for name in rows[0])
     writer.writerows([_safe(value) for value in row.values()] for row in rows)

@@ -62,7 +62,7 @@ def write(
         for rows in sizes:
             for which, backbone in enumerate(backbones):
                 for method in methods:
-                    name = f"{method}-{backbone.split(':')[-1]}-{rows}-seed{number}"
+                    name = f"{method}-{backbone.split(':')[-1]}-{rows}-seed{number}".replace("/", "_")
                     cell = {"name": name, "backbone": backbone, "method": method, "seed": number}
                     cell["size"] = cell["rows"] = rows  # the one in a plan, the other in a record
                     cell["estimated_seconds"] = TECHNIQUES[method][4]
