@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 TASKS = ("classification", "pair", "ner", "qa", "generation")
 METHODS = ("finetune", "lora", "prefix", "prompt", "in-context")
+BASELINES = ("majority", "tfidf")
 FORMATS = ("csv", "tsv", "jsonl", "text", "squad", "conll", "markup")
 OBJECTIVES = ("masked", "causal")
 OUR_BUG = 70
@@ -305,7 +306,11 @@ def _parser() -> argparse.ArgumentParser:
     verb.add_argument("--validation", metavar="FILE", help="rows to choose the checkpoint by; else held out of TRAIN")
     verb.add_argument("--test", metavar="FILE", help="rows to measure on at the end; they choose nothing")
     verb.add_argument("--backbone", help="taesan:bert-mini (for generation, gpt-mini), a folder or a hub name")
-    verb.add_argument("--method", default="finetune", help=f"how to adapt the backbone: {', '.join(METHODS)}")
+    verb.add_argument(
+        "--method",
+        default="finetune",
+        help=f"how to adapt the backbone: {', '.join(METHODS)}; or without one, to be beaten: {', '.join(BASELINES)}",
+    )
     verb.add_argument("--labels", metavar="A,B", help="the label set, for in-context without TRAIN")
     verb.add_argument(
         "--label-words", metavar="A=WORD,…", help="words that stand for labels, for prompt and in-context"
