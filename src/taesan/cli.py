@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 TASKS = ("classification", "pair", "ner", "qa", "generation")
 METHODS = ("finetune", "lora", "prefix", "prompt", "in-context")
+BASELINES = ("majority", "tfidf")
 FORMATS = ("csv", "tsv", "jsonl", "text", "squad", "conll", "markup")
 OBJECTIVES = ("masked", "causal")
 UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
@@ -380,7 +381,11 @@ def _parser() -> argparse.ArgumentParser:
     verb.add_argument("--validation", metavar="FILE", help="rows to choose the checkpoint by; else held out of TRAIN")
     verb.add_argument("--test", metavar="FILE", help="rows to measure on at the end; they choose nothing")
     verb.add_argument("--backbone", help="taesan:bert-mini (for generation, gpt-mini), a folder or a hub name")
-    verb.add_argument("--method", default="finetune", help=f"how to adapt the backbone: {', '.join(METHODS)}")
+    verb.add_argument(
+        "--method",
+        default="finetune",
+        help=f"how to adapt the backbone: {', '.join(METHODS)}; or without one, to be beaten: {', '.join(BASELINES)}",
+    )
     verb.add_argument("--labels", metavar="A,B", help="the label set, for in-context without TRAIN")
     verb.add_argument(
         "--label-words", metavar="A=WORD,…", help="words that stand for labels, for prompt and in-context"
@@ -430,7 +435,9 @@ def _parser() -> argparse.ArgumentParser:
     verb.add_argument("task", metavar="TASK", help=", ".join(TASKS))
     verb.add_argument("train", metavar="TRAIN", help="labelled rows to learn from")
     verb.add_argument("--test", metavar="FILE", help="rows to measure on; they choose nothing. Else a fifth of TRAIN")
-    verb.add_argument("--methods", metavar="A,B", default="", help=f"{', '.join(METHODS)}, scratch; default all")
+    verb.add_argument(
+        "--methods", metavar="A,B", default="", help=f"{', '.join((*METHODS, *BASELINES))}, scratch; default all"
+    )
     verb.add_argument("--backbones", metavar="A,B", default="", help="taesan:…, folders, hub names; default as for fit")
     verb.add_argument("--sizes", metavar="N,N", default="", help="numbers of labelled rows (0,8,32,128,512,all)")
     verb.add_argument("--seeds", metavar="N", type=int, default=3, help="draws of rows and of weights (3)")

@@ -21,6 +21,7 @@ from taesan.verbs.executors import Ended, LocalProcesses, answered
 from taesan.verbs.reading import read_all
 
 METHODS = ("finetune", "scratch", "in-context")
+BASELINES = ("majority", "tfidf")
 
 
 def write_reviews(path: Path, numbers: range) -> Path:

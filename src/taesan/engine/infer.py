@@ -7,7 +7,7 @@ empty rows: then no matrix product changes its size, and no sum its order, with 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -105,15 +105,21 @@ class Asked(Protocol):
     """Whatever answers for a task, by a head or in text."""
 
     task: Task
-    tokenizer: Tokenizer
     learnt: Learnt
     options: EncodeOptions
     cut: int  # how many examples were longer than the model
-    generation: GenerationOptions | None  # with it, a task for which texts are generated has them
 
     def predict(self, examples: Iterable[Example], *, advance: Advance | None = None) -> Iterator[Prediction]:
         """One prediction an example, in order."""
         ...
+
+
+@runtime_checkable
+class Writes(Asked, Protocol):
+    """What has a language model, and so can write where the task is to."""
+
+    tokenizer: Tokenizer
+    generation: GenerationOptions | None  # with it, a task for which texts are generated has them
 
     def write(
         self, examples: Sequence[Example], options: GenerationOptions, *, on_token: OnToken | None = None

@@ -14,6 +14,7 @@ from taesan import store
 from taesan.config import GenerationOptions
 from taesan.engine.asking import read_asking
 from taesan.engine.infer import Asked, Predictor
+from taesan.engine.linear import open_linear
 from taesan.engine.process import check_device
 from taesan.engine.score import local_scorer
 from taesan.engine.scoring import TextPredictor
@@ -24,6 +25,7 @@ from taesan.methods.base import Adapted, Adapter, Additions, Method, adapt
 from taesan.models.adapters import FILES as ADAPTER_FILES
 from taesan.models.adapters import load_head, read_arrays
 from taesan.models.backbone import find, load_arrays, model_class, seek
+from taesan.models.linear import FILES as LINEAR_FILES
 from taesan.models.shared import SharedBackbone
 from taesan.tasks import TASKS
 from taesan.tasks.base import EncodeOptions, Learnt, Task
@@ -51,6 +53,8 @@ def open_predictor(
     check_device(device)
     folder = store.open_model(path)
     manifest = folder.manifest
+    if LINEAR_FILES[1] in folder.names:
+        return open_linear(folder)
     task, method = TASKS.get(manifest.get("task", "")), METHODS.get(manifest.get("method", ""))
     if task is None or method is None:
         kind = manifest.get("kind")

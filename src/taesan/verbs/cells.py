@@ -19,9 +19,12 @@ import torch
 from taesan import store
 from taesan.config import FitConfig
 from taesan.data import Report
+from taesan.engine.infer import Writes
 from taesan.engine.load import open_predictor
 from taesan.errors import StorageError
+from taesan.methods import METHODS
 from taesan.methods.base import Additions, adapt
+from taesan.methods.baseline import Baseline
 from taesan.models.backbone import find
 from taesan.tasks.base import Example
 from taesan.verbs.evaluate import measure
@@ -62,7 +65,10 @@ def run_cell(job: Mapping[str, Any]) -> dict[str, Any]:
         examples = read_all(job["test"], job["task"])
         predictions, evaluation = measure(predictor, examples, seed=BOOTSTRAP_SEED)
         method = TECHNIQUES[cell["method"]].method
-        virtual = method.room_tokens(Additions.of(FitConfig(**manifest["config"])))
+        tokens = 0.0
+        if not isinstance(method, Baseline) and isinstance(predictor, Writes):
+            virtual = method.room_tokens(Additions.of(FitConfig(**manifest["config"])))
+            tokens = float(np.mean(predictor.read_tokens(examples[:TOKEN_ROWS]))) + virtual
         rows = manifest["rows"]
         record = {
             **{name: cell[name] for name in ("name", "backbone", "method", "seed")},
@@ -79,7 +85,7 @@ def run_cell(job: Mapping[str, Any]) -> dict[str, Any]:
             "peak_bytes": peak,
             "trained_parameters": manifest["trained_parameters"],
             "folder_bytes": sum(file["bytes"] for name, file in manifest["files"].items() if name != "log.jsonl"),
-            "prompt_tokens": float(np.mean(predictor.read_tokens(examples[:TOKEN_ROWS]))) + virtual,
+            "prompt_tokens": tokens,
             "latency_seconds": None,
             "throughput_rows_per_second": None,
             "config": manifest["config"],
@@ -127,7 +133,7 @@ def measure_speed(job: Mapping[str, Any]) -> dict[str, float]:
     """CPU seconds a token of a backbone, to answer and to learn: what the plan's estimates are made of."""
     torch.set_num_threads(1)
     task, base = find_task(job["task"]), find(job["backbone"])
-    model = adapt(TECHNIQUES["finetune"].method, base.load(task.head, labels=("a", "b")))
+    model = adapt(METHODS["finetune"], base.load(task.head, labels=("a", "b")))
     optimizer = torch.optim.AdamW(model.parameters(), lr=0.0)
     rows, length = SPEED_TOKENS
     length = min(length, base.max_length - 1)
@@ -154,7 +160,7 @@ def _fit(job: Mapping[str, Any], train: str | None, output: Path) -> None:
         job["task"],
         train,
         output=output,
-        backbone=cell["backbone"],
+        backbone=cell["backbone"] or None,
         method=technique.method.name,
         from_scratch=technique.from_scratch,
         labels=() if technique.method.trains else job["labels"],

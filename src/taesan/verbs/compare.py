@@ -222,7 +222,8 @@ def _word_flags(words: Mapping[str, str]) -> list[str]:
 def _fit_command(cell: Mapping[str, Any], task: Task, train: str | Path, source: Source, request: Request) -> str:
     """What makes the model of a cell from all rows."""
     technique = TECHNIQUES[cell["method"]]
-    flags = ["--backbone", cell["backbone"], "--method", technique.method.name]
+    flags = ["--backbone", cell["backbone"]] if cell["backbone"] else []
+    flags += ["--method", technique.method.name]
     flags += ["--from-scratch"] if technique.from_scratch else []
     if shots := shots_of(cell["method"], cell["size"]):
         flags += ["--shots", str(shots), "--set", "long_shots=fewer"]

@@ -18,6 +18,7 @@ import numpy as np
 
 from taesan.config import FitConfig
 from taesan.engine.infer import BATCH_TOKENS
+from taesan.methods.baseline import Baseline
 from taesan.methods.defaults import with_defaults
 from taesan.models.backbone import Backbone
 from taesan.tasks.base import EncodeOptions, Example, Task
@@ -30,6 +31,7 @@ ANSWERING = {"sequence": 1.3, "token": 1.5, "span": 1.5, "language_model": 10.0}
 ASKING = {"sequence": 1.6, "token": 25.0, "span": 25.0, "language_model": 15.0}
 CHOOSING = 8.0  # times that a shot is asked after the others, for all templates
 SHARED = 0.05  # what shots cost a causal model, which reads them once for all items
+BASELINES = {"majority": 1e-4, "tfidf": 2e-3}  # seconds a row, learnt from or measured on
 SAMPLE_ROWS = 200  # of each file, that the mean of tokens is taken over
 
 
@@ -45,8 +47,9 @@ class Cost:
     test_tokens: float
 
     def seconds(self, technique: Technique, rows: int, test_rows: int) -> float:
-        """CPU seconds of a cell."""
+        """CPU seconds of a cell on this backbone."""
         method, head = technique.method, self.task.head
+        assert not isinstance(method, Baseline)
         if not method.trains:
             shots = shots_of(technique.name, rows)
             shown = min(shots * self.train_tokens, self.base.max_length)
@@ -67,6 +70,11 @@ class Cost:
         learning = self.learn * train * config.epochs * LEARNING[method.name]
         test = self.test_tokens * test_rows * ANSWERING[head]
         return START_SECONDS + learning + self.answer * (held * config.epochs + test)
+
+
+def baseline_seconds(name: str, rows: int, test_rows: int) -> float:
+    """CPU seconds of a cell without a backbone."""
+    return START_SECONDS + BASELINES[name] * (rows + test_rows)
 
 
 def cost_of(

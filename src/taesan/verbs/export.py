@@ -9,7 +9,7 @@ from transformers import PreTrainedModel
 from taesan import store
 from taesan.engine.load import open_adapted, open_predictor
 from taesan.errors import OutputError, UsageError, escape
-from taesan.methods import METHODS
+from taesan.methods import BASELINES, METHODS
 from taesan.methods.base import Adapter
 from taesan.methods.lora import merge
 from taesan.models.adapters import FILES as ADAPTER_FILES
@@ -32,6 +32,11 @@ def export(
     if format not in FORMATS:
         raise UsageError(f"format is {escape(format)}; expected one of {', '.join(FORMATS)}")
     folder = store.open_model(model)
+    if (name := folder.manifest.get("method")) in BASELINES:
+        raise UsageError(
+            f"{model} is by {name}, which transformers and PEFT do not have. It answers without torch as it is: "
+            f"taesan predict {model} …"
+        )
     method, out = METHODS.get(folder.manifest.get("method", "")), Path(output)
     if folder.manifest.get("kind") != "model" or method is None:
         open_predictor(model)  # says why it is none

@@ -20,7 +20,7 @@ from taesan.report.records import PlannedCell
 from taesan.tasks.base import Example, Task
 from taesan.verbs.asking import Wishes
 from taesan.verbs.cells import cell_config, shots_of
-from taesan.verbs.costs import Cost
+from taesan.verbs.costs import Cost, baseline_seconds
 from taesan.verbs.fit import adapted_task, asks_in_words
 from taesan.verbs.techniques import TECHNIQUES
 from taesan.verbs.training import Say
@@ -130,7 +130,7 @@ class Planner:
         return self._digest(cell, hashlib.sha256(train).hexdigest(), hashlib.sha256(test).hexdigest())
 
     def _digest(self, cell: PlannedCell, train: str | None, test: str) -> str:
-        record = self._costs[cell.backbone].base.record
+        record = self._costs[cell.backbone].base.record if cell.backbone else {}
         asked = asks_in_words(self._data.task, TECHNIQUES[cell.method].method)
         given = {
             "version": __version__,
@@ -155,13 +155,13 @@ class Planner:
         able = [
             (method, backbone)
             for method in FOLD_TECHNIQUES
-            for backbone in request.backbones
+            for backbone in self._backbones(method)
             if method in request.methods and self._technique_refusal(method, backbone) is None
         ]
         if not able:
             return {"reason": f"none of {', '.join(FOLD_TECHNIQUES)} is compared"}
         (method, backbone), rows = able[0], len(data.rows)
-        seconds = FOLDS * self._costs[backbone].seconds(TECHNIQUES[method], rows - rows // FOLDS, rows // FOLDS)
+        seconds = FOLDS * self._estimate(method, backbone, rows - rows // FOLDS, rows // FOLDS)
         if seconds > FOLD_SHARE * request.budget_seconds * request.at_once:
             return {"reason": f"by {method} it would take about {seconds:.0f} s, more than a fifth of the budget"}
         return {"method": method, "backbone": backbone, "count": FOLDS, "estimated_seconds": round(seconds, 1)}
@@ -170,16 +170,24 @@ class Planner:
         request, everything = self._request, len(self._data.rows)
         sizes = request.numbers(everything)
         short = _short_names(request.backbones)
-        for seed, rows, backbone, method in itertools.product(
-            range(1, request.seeds + 1), sizes, request.backbones, request.methods
-        ):
+        pairs = [(method, backbone) for method in request.methods for backbone in self._backbones(method)]
+        for seed, rows, (method, backbone) in itertools.product(range(1, request.seeds + 1), sizes, pairs):
             if rows == 0 and seed > 1:
                 continue  # nothing is drawn
-            cost = self._costs[backbone].seconds(TECHNIQUES[method], min(rows, everything), len(self._data.test))
-            name = f"{method}-{short[backbone]}-{rows}-seed{seed}"
+            cost = self._estimate(method, backbone, min(rows, everything), len(self._data.test))
+            name = "-".join(filter(None, (method, short.get(backbone), str(rows), f"seed{seed}")))
             yield PlannedCell(
                 name=name, backbone=backbone, method=method, size=rows, seed=seed, estimated_seconds=round(cost, 1)
             )
+
+    def _backbones(self, method: str) -> tuple[str, ...]:
+        """What a technique is tried on; a baseline once, on none."""
+        return self._request.backbones if TECHNIQUES[method].needs_backbone else ("",)
+
+    def _estimate(self, method: str, backbone: str, rows: int, test_rows: int) -> float:
+        if not backbone:
+            return baseline_seconds(method, rows, test_rows)
+        return self._costs[backbone].seconds(TECHNIQUES[method], rows, test_rows)
 
     def _refusal(self, cell: PlannedCell) -> str | None:
         reason = self._technique_refusal(cell.method, cell.backbone)
@@ -191,7 +199,7 @@ class Planner:
 
     def _refuse_technique(self, name: str, backbone: str) -> str | None:
         """Why a technique does not go with the task and a backbone: what `fit` would say."""
-        technique, base = TECHNIQUES[name], self._costs[backbone].base
+        technique, base = TECHNIQUES[name], self._costs[backbone].base if backbone else None
         wishes, config = Wishes(self._request.label_words, None), cell_config(1, 0)
         try:
             refuse_settings(technique.method, config, from_scratch=technique.from_scratch)

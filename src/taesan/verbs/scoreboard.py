@@ -65,8 +65,8 @@ class Scoreboard:
         """The table: a technique a line, a size a column, the mean over the seeds that are done."""
         sizes = sorted({cell.size for cell in self._cells})
         groups = dict.fromkeys((cell.method, cell.backbone) for cell in self._cells)
-        several = len({backbone for _, backbone in groups}) > 1
-        names = {group: f"{group[0]} {escape(group[1])}" if several else group[0] for group in groups}
+        several = len({backbone for _, backbone in groups if backbone}) > 1
+        names = {group: f"{group[0]} {escape(group[1])}" if several and group[1] else group[0] for group in groups}
         width = max(10, *(len(name) for name in names.values()))
         head = ljust(f"{self._metric}", width) + "".join(rjust(f"{size:,}", WIDTH) for size in sizes)
         rows = [

@@ -61,15 +61,13 @@ class Trained:
     details: dict[str, Any]
 
 
-def resolved(
-    config: FitConfig, task: Task, method: Method, base: Backbone, rows: int, *, from_scratch: bool
-) -> FitConfig:
+def resolved(config: FitConfig, task: Task, method: str, base: Backbone, rows: int, *, from_scratch: bool) -> FitConfig:
     """Every setting that was left to the defaults."""
     return replace(
         with_defaults(
             config,
             head=task.head,
-            method=method.name,
+            method=method,
             width=base.config.hidden_size,
             rows=rows,
             from_scratch=from_scratch,
