@@ -145,7 +145,7 @@ class Work:
     def __init__(self, root: Path):
         self.root = root
         self.talk = root / "talk.txt"
-        if forked(_make_inputs, root, talk=self.talk) != 0:
+        if forked(make_inputs, root, talk=self.talk) != 0:
             raise SystemExit(self.talk.read_text())
         find(str(root / "backbone")).load("sequence", labels=("bad", "good"))  # transformers' first load is half a run
 
@@ -216,7 +216,7 @@ def _list_operations(command: list[str], listed: Path) -> int:
     return status
 
 
-def _make_inputs(root: Path) -> int:
+def make_inputs(root: Path) -> int:
     import torch
     from transformers import BertConfig, BertForMaskedLM
 

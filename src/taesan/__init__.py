@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from taesan.verbs.check import check
+    from taesan.verbs.compare import compare
     from taesan.verbs.demo import demo
     from taesan.verbs.evaluate import evaluate
     from taesan.verbs.export import export
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = [
     "check",
+    "compare",
     "demo",
     "evaluate",
     "export",

@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,8 +21,10 @@ if TYPE_CHECKING:
 
 TASKS = ("classification", "pair", "ner", "qa", "generation")
 METHODS = ("finetune", "lora", "prefix", "prompt", "in-context")
+BASELINES = ("majority", "tfidf")
 FORMATS = ("csv", "tsv", "jsonl", "text", "squad", "conll", "markup", "parquet")
 OBJECTIVES = ("masked", "causal")
+UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 DEVICES = "where torch computes: cpu, cuda, mps; auto: the ONNX graph where there is one, else torch on the CPU"
 OUR_BUG = 70
 
@@ -208,6 +210,80 @@ def _check(options: argparse.Namespace) -> int:
     return DataError.exit_status if checked.report.error_count else 0
 
 
+def _compare(options: argparse.Namespace) -> None:
+    from taesan.verbs.compare import BUDGET_SECONDS, SIZES, compare
+
+    compared = compare(
+        options.task,
+        options.train,
+        output=options.output,
+        test=options.test,
+        methods=_parts(options.methods),
+        backbones=_parts(options.backbones),
+        sizes=[_size(part) for part in _parts(options.sizes)] if options.sizes else SIZES,
+        seeds=options.seeds,
+        budget_seconds=_seconds(options.budget) if options.budget else BUDGET_SECONDS,
+        constraints=_constraints(options.constraints),
+        label_words=_label_words(options.label_words),
+        keep=options.keep,
+        jobs=options.jobs,
+        ray=options.ray,
+        overwrite=options.overwrite,
+        encoding=options.encoding,
+        columns=_columns(options),
+        quiet=options.quiet,
+    )
+    print(f"{compared.table}\n\n{compared.report.text}\n")
+    for reason, names in _by_reason(compared.pruned).items():
+        print(f"left out, as {reason}: {names}")
+    for name, error in compared.failed.items():
+        print(f"failed: {name}: {error}")
+    print(f"The page is {compared.report.page}.")
+
+
+def _by_reason(pruned: Mapping[str, str]) -> dict[str, str]:
+    """The names that share a reason, the first few of them."""
+    names: dict[str, list[str]] = {}
+    for name, reason in pruned.items():
+        names.setdefault(reason, []).append(name)
+    return {
+        reason: ", ".join(own[:3]) + (f" and {len(own) - 3:,} more" if len(own) > 3 else "")
+        for reason, own in names.items()
+    }
+
+
+def _parts(given: str) -> list[str]:
+    parts = [part.strip() for part in given.split(",")] if given else []
+    if not all(parts):
+        raise UsageError(f"{escape(given)} has an empty part; expected names with one comma between them")
+    return parts
+
+
+def _size(given: str) -> int | str:
+    return int(given) if given.isascii() and given.isdecimal() else given
+
+
+def _seconds(given: str) -> float:
+    number, unit = (given[:-1], given[-1]) if given[-1:] in UNITS else (given, "")
+    try:
+        return float(number) * UNITS[unit]
+    except (ValueError, KeyError):
+        raise UsageError(f"--budget {escape(given)}: expected a time, as 90s, 30m or 2h") from None
+
+
+def _constraints(given: str) -> dict[str, float]:
+    constraints: dict[str, float] = {}
+    for pair in _parts(given):
+        name, separator, value = pair.partition("=")
+        try:
+            constraints[name.strip()] = float(value) if separator else float("nan")
+        except ValueError:
+            constraints[name.strip()] = float("nan")
+        if not 0 < constraints[name.strip()] < float("inf"):
+            raise UsageError(f"--constraints {escape(pair)}: expected NAME=NUMBER, as in latency_ms=5,size_mb=20")
+    return constraints
+
+
 def _pretrain(options: argparse.Namespace) -> None:
     from taesan.verbs.pretrain import pretrain
 
@@ -343,7 +419,11 @@ def _parser() -> argparse.ArgumentParser:
     verb.add_argument("--validation", metavar="FILE", help="rows to choose the checkpoint by; else held out of TRAIN")
     verb.add_argument("--test", metavar="FILE", help="rows to measure on at the end; they choose nothing")
     verb.add_argument("--backbone", help="taesan:bert-mini (for generation, gpt-mini), a folder or a hub name")
-    verb.add_argument("--method", default="finetune", help=f"how to adapt the backbone: {', '.join(METHODS)}")
+    verb.add_argument(
+        "--method",
+        default="finetune",
+        help=f"how to adapt the backbone: {', '.join(METHODS)}; or without one, to be beaten: {', '.join(BASELINES)}",
+    )
     verb.add_argument("--labels", metavar="A,B", help="the label set, for in-context without TRAIN")
     verb.add_argument(
         "--label-words", metavar="A=WORD,…", help="words that stand for labels, for prompt and in-context"
@@ -392,6 +472,29 @@ def _parser() -> argparse.ArgumentParser:
     verb.add_argument("--max-length", type=int, default=0, help="longest input in tokens; 0: the backbone's limit")
     verb.add_argument("--json", action="store_true", help="as JSON")
     _add_reading(verb, formats=True)
+
+    verb = _verb(verbs, "compare", "which technique for these rows: all of them, tried and measured", _compare)
+    verb.add_argument("task", metavar="TASK", help=", ".join(TASKS))
+    verb.add_argument("train", metavar="TRAIN", help="labelled rows to learn from")
+    verb.add_argument("--test", metavar="FILE", help="rows to measure on; they choose nothing. Else a fifth of TRAIN")
+    verb.add_argument(
+        "--methods", metavar="A,B", default="", help=f"{', '.join((*METHODS, *BASELINES))}, scratch; default all"
+    )
+    verb.add_argument("--backbones", metavar="A,B", default="", help="taesan:…, folders, hub names; default as for fit")
+    verb.add_argument("--sizes", metavar="N,N", default="", help="numbers of labelled rows (0,8,32,128,512,all)")
+    verb.add_argument("--seeds", metavar="N", type=int, default=3, help="draws of rows and of weights (3)")
+    verb.add_argument("--budget", metavar="TIME", default="", help="wall clock that it may take, as 90s, 30m, 2h (30m)")
+    verb.add_argument("--constraints", metavar="A=N,…", default="", help="what the answer has to keep: latency_ms=5")
+    verb.add_argument(
+        "--label-words", metavar="A=WORD,…", help="words that stand for labels, for prompt and in-context"
+    )
+    verb.add_argument("--keep", action="store_true", help="keep the weights of every model")
+    verb.add_argument("--jobs", metavar="N", type=int, default=0, help="models made side by side (as many as cores)")
+    verb.add_argument("--ray", metavar="ADDRESS", default="", help="as tasks of a Ray cluster: its address, or auto")
+    verb.add_argument("--output", metavar="DIR", required=True, help="the folder; what it has of the same is kept")
+    verb.add_argument("--overwrite", action="store_true", help="begin anew")
+    verb.add_argument("--encoding", default="utf-8", help="encoding of the files (utf-8)")
+    verb.add_argument("--column", metavar="FIELD=NAME", action="append", default=[], help="which column is text, …")
 
     verb = _verb(verbs, "pretrain", "a backbone from raw text", _pretrain)
     verb.add_argument("objective", choices=OBJECTIVES, help="masked: fill in the blank; causal: the next word")

@@ -31,7 +31,15 @@ MANIFEST = "taesan.json"
 RUN_FILE = "run.json"
 CHECKPOINT_MANIFEST = "checkpoint.json"
 FORMAT_VERSION = 1
-_TYPES = {"float32": "F32", "float16": "F16", "int64": "I64", "int32": "I32", "uint8": "U8", "bool": "BOOL"}
+_TYPES = {
+    "float64": "F64",
+    "float32": "F32",
+    "float16": "F16",
+    "int64": "I64",
+    "int32": "I32",
+    "uint8": "U8",
+    "bool": "BOOL",
+}
 
 Content = bytes | Iterable[bytes]
 Arrays = Mapping[str, NDArray[Any]]

@@ -5,7 +5,7 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from taesan.data.split import grouped_split, stratified_sample, stratified_split
+from taesan.data.split import grouped_split, stratified_folds, stratified_sample, stratified_split
 
 labels = st.lists(st.sampled_from("aaaaaaabbbcd"), max_size=80)
 
@@ -53,3 +53,14 @@ def test_groups_are_on_one_side(groups, fraction, seed) -> None:
         largest = max(Counter(groups).values())
         assert len({groups[place] for place in held}) == 1 or len(held) <= fraction * len(groups) + largest / 2
     assert grouped_split(groups, fraction, seed) == (kept, held)
+
+
+def test_folds_hold_every_row_once_and_each_class_evenly() -> None:
+    labels = [*"aaaaaaaaaaaaaaaaaaaa", *"bbbbbbbbbb", *"ccc"]
+    folds = stratified_folds(labels, 5, seed=3)
+    assert sorted(position for fold in folds for position in fold) == list(range(len(labels)))
+    assert all(fold == sorted(fold) for fold in folds)
+    for label, (least, most) in {"a": (4, 4), "b": (2, 2), "c": (0, 1)}.items():
+        counts = [sum(labels[position] == label for position in fold) for fold in folds]
+        assert (min(counts), max(counts)) == (least, most)
+    assert folds != stratified_folds(labels, 5, seed=4)

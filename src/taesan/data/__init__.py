@@ -10,7 +10,8 @@ from taesan.data.predictions import check_predictions, read_predictions
 from taesan.data.report import Report
 from taesan.data.rows import read_rows, read_stream
 from taesan.data.schema import Answer, Field, Row, Span
-from taesan.data.split import grouped_split, stratified_sample, stratified_split
+from taesan.data.split import grouped_split, stratified_folds, stratified_sample, stratified_split
+from taesan.data.writing import row_lines
 
 __all__ = [
     "Answer",
@@ -30,7 +31,9 @@ __all__ = [
     "read_predictions",
     "read_rows",
     "read_stream",
+    "row_lines",
     "shared_positions",
+    "stratified_folds",
     "stratified_sample",
     "stratified_split",
 ]

@@ -51,6 +51,20 @@ def stratified_sample(labels: Sequence[str], size: int, seed: int) -> list[int]:
     return sorted(position for _, _, position in sorted(order)[:size])
 
 
+def stratified_folds(labels: Sequence[str], count: int, seed: int) -> list[list[int]]:
+    """`count` lists of positions, each in the file's order, that hold every position once and of each class its share.
+
+    Where a class has fewer rows than there are folds, some of them have none of it.
+    """
+    folds: list[list[int]] = [[] for _ in range(count)]
+    dealt = 0
+    for positions in _shuffled_classes(labels, seed):
+        for position in positions:
+            folds[dealt % count].append(position)
+            dealt += 1
+    return [sorted(fold) for fold in folds]
+
+
 def _shuffled_classes(labels: Sequence[str], seed: int) -> list[list[int]]:
     """The positions of each class in a random order, the largest class first."""
     # Of Python's generators only random() promises the same numbers in every version.

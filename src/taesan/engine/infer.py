@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -130,20 +130,30 @@ class Asked(Protocol):
     """Whatever answers for a task, by a head or in text."""
 
     task: Task
-    tokenizer: Tokenizer
     learnt: Learnt
     options: EncodeOptions
     cut: int  # how many examples were longer than the model
-    generation: GenerationOptions | None  # with it, a task for which texts are generated has them
 
     def predict(self, examples: Iterable[Example], *, advance: Advance | None = None) -> Iterator[Prediction]:
         """One prediction an example, in order; `advance` is told how many more are done."""
         ...
 
+
+@runtime_checkable
+class Writes(Asked, Protocol):
+    """What has a language model, and so can write where the task is to."""
+
+    tokenizer: Tokenizer
+    generation: GenerationOptions | None  # with it, a task for which texts are generated has them
+
     def write(
         self, examples: Sequence[Example], options: GenerationOptions, *, on_token: OnToken | None = None
     ) -> list[list[Generated]]:
         """Each example's texts, where the task is to write."""
+        ...
+
+    def read_tokens(self, examples: Sequence[Example]) -> list[int]:
+        """How many tokens the model reads for each example: its windows, or its prompts with their shots."""
         ...
 
 
@@ -183,6 +193,10 @@ class Predictor:
         encoded = self.task.encode(examples, self.tokenizer, self.learnt, self.options)
         prompts = [one.prompt for one in encoded if one.prompt is not None]
         return self.session.generate(prompts, options, self.writing(), on_token=on_token)
+
+    def read_tokens(self, examples: Sequence[Example]) -> list[int]:
+        encoded = self.task.encode(examples, self.tokenizer, self.learnt, self.options)
+        return [sum(len(item.input_ids) for item in one.items) for one in encoded]
 
     def writing(self) -> Writing:
         """The separator ends a text, and no other control token comes in it."""

@@ -7,8 +7,10 @@ from typing import Any
 from taesan import store
 from taesan.config import GenerationOptions
 from taesan.engine.infer import Asked, Predictor
+from taesan.engine.linear import open_linear
 from taesan.engine.onnx_session import session_of
 from taesan.errors import StorageError
+from taesan.models.linear import FILES as LINEAR_FILES
 from taesan.tasks import TASKS
 from taesan.tasks.base import EncodeOptions, Learnt, Task
 from taesan.tasks.classification import Classification
@@ -33,6 +35,8 @@ def open_predictor(
     UsageError where onnxruntime is not installed.
     """
     folder = store.open_model(path)
+    if LINEAR_FILES[1] in folder.names:
+        return open_linear(folder)
     task = TASKS.get(folder.manifest.get("task", ""))
     if task is not None and device == DEVICE and backbone is None and (folder.path / GRAPH_FOLDER).exists():
         return _open_graph(folder, task, str(path))

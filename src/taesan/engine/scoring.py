@@ -114,6 +114,12 @@ class TextPredictor:
         asked = [prompt for example in examples for prompt in self.prompt(example)]
         return self._scorer.write(asked, Free(options, (self.asking.template.separator[:1],)), on_token=on_token)
 
+    def read_tokens(self, examples: Sequence[Example]) -> list[int]:
+        return [
+            sum(self._size(prompt.before) + self._size(prompt.after) for prompt in self.prompt(example))
+            for example in examples
+        ]
+
     def used_tokens(self, example: Example) -> int:
         """What shots, template and the answer take of the model's length, an example without text given."""
         ask, prompt = self._prompts(example, fitted=False)[-1]

@@ -49,6 +49,12 @@ def evaluate_answers(answers: Answers, predicted: Sequence[str], *, seed: int) -
     return Evaluation(len(answers), scores, tables, _text(counts, scores))
 
 
+def question_scores(answers: Answers, predicted: Sequence[str]) -> tuple[Floats, Floats]:
+    """`em` and `f1` of every question. Each (N,)"""
+    values = _questions(answers, predicted)
+    return values["em"], values["f1"]
+
+
 def korquad_normal(text: str) -> str:
     """`text` as KorQuAD 1.0 compares it: quotes and brackets to spaces, lower case, no ASCII punctuation."""
     return " ".join(text.translate(_KORQUAD_SIGNS).lower().translate(_PUNCTUATION).split())

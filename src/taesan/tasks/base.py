@@ -4,7 +4,7 @@ Two ways lead to one `Prediction`. The head view: `encode`, a head's logits for 
 `ask`, log-probabilities of what may answer, `parse`.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, runtime_checkable
 
@@ -114,6 +114,26 @@ class Evaluation:
 
     def as_dict(self) -> dict[str, Any]:
         return {"rows": self.rows, "scores": {k: s.as_dict() for k, s in self.scores.items()}, **self.tables}
+
+
+@dataclass(frozen=True, slots=True)
+class Items:
+    """How N rows were answered, one by one, and what each adds to the task's metric.
+
+    That is `metric` of the column sums of `counts` (N, K): it takes (..., K) to (...). `parts` are the counts of one
+    class, type or kind of row alone, by name. `right` (N,) is how right each answer is, in 0..1; `truth` and `answers`
+    are both for people. `claims` (M, 3) are the row's place, the probability and the truth, 1 or 0, of all that was
+    claimed with a probability. Where each answer is one of a few, they are `classes`.
+    """
+
+    counts: NDArray[np.float64]
+    metric: Callable[[NDArray[np.float64]], NDArray[np.float64]]
+    right: NDArray[np.float64]
+    truth: tuple[str, ...]
+    answers: tuple[str, ...]
+    claims: NDArray[np.float64]
+    parts: Mapping[str, NDArray[np.float64]] = field(default_factory=dict[str, NDArray[np.float64]])
+    classes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,3 +277,7 @@ class Task(Asks, Protocol):
     def evaluate(
         self, examples: Sequence[Example], predictions: Sequence[Prediction], learnt: Learnt, *, seed: int
     ) -> Evaluation: ...
+
+    def items(self, examples: Sequence[Example], answers: Sequence[Mapping[str, Any]]) -> Items:
+        """The rows one by one; `answers` as `predict` prints them."""
+        ...

@@ -46,3 +46,13 @@ def interval_score(value: float | Floats, resampled: Floats) -> Score:
 def score_lines(scores: dict[str, Score]) -> list[str]:
     """The scores for a person, one a line."""
     return [f"{name:<20} {one.value:7.4f}   {one.low:.4f} to {one.high:.4f}" for name, one in scores.items()]
+
+
+def mean_of(sums: Floats) -> Floats:
+    """Of sums of values and of how many there are (…, 2), the means (…)."""
+    return sums[..., 0] / np.maximum(sums[..., 1], 1)
+
+
+def with_ones(values: Floats) -> Floats:
+    """Values (N,) and a one beside each, whose sums `mean_of` takes. (N, 2)"""
+    return np.stack([values, np.ones_like(values)], axis=1)

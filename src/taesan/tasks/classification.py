@@ -19,11 +19,13 @@ from taesan.tasks.base import (
     Found,
     HeadKind,
     Item,
+    Items,
     Learnt,
     Logits,
     Prediction,
     Shape,
 )
+from taesan.tasks.bootstrap import mean_of, with_ones
 from taesan.tasks.class_metrics import class_scores, evaluate_classes
 from taesan.text.tokenizer import Ids, Tokenizer
 from taesan.text.windows import windows
@@ -136,6 +138,24 @@ class Classification:
         self, examples: Sequence[Example], predictions: Sequence[Prediction], learnt: Learnt, *, seed: int
     ) -> Evaluation:
         return evaluate_classes(*_outcomes(examples, predictions, learnt.labels), labels=learnt.labels, seed=seed)
+
+    def items(self, examples: Sequence[Example], answers: Sequence[Mapping[str, Any]]) -> Items:
+        truth = [cast(str, example.label) for example in examples]
+        found = [cast(str, answer["label"]) for answer in answers]
+        classes = tuple(answers[0]["probabilities"]) if answers else ()
+        right = np.array([own == label for own, label in zip(found, truth, strict=True)], dtype=np.float64)
+        chances = np.array([answer["probabilities"][answer["label"]] for answer in answers], dtype=np.float64)
+        counts, of_class = with_ones(right), np.array(truth)
+        return Items(
+            counts,
+            mean_of,
+            right,
+            tuple(truth),
+            tuple(found),
+            np.stack([np.arange(len(truth), dtype=np.float64), chances, right], axis=1),
+            {label: counts * (of_class == label)[:, None] for label in classes},
+            classes,
+        )
 
     def ask(self, example: Example, words: Mapping[str, str], nothing: str) -> list[Ask]:
         return [Ask(dict(zip(self.slots, example.texts, strict=True)), tuple(words.values()))]

@@ -77,6 +77,17 @@ def evaluate_entities(
     return Evaluation(len(truth), scores, tables, _text(summary, scores, per_type, errors))
 
 
+def entity_counts(truth: Spans, found: Spans) -> tuple[tuple[str, ...], Floats]:
+    """The types that occur, and hits, found and true of each in each sentence. (N, 3, types)"""
+    types = _types((), truth, found)
+    return types, _entity_counts(truth, found, types).reshape(len(truth), 3, len(types))
+
+
+def entity_f1(sums: Floats) -> Floats:
+    """Hits, found and true (…, 3) to F1 (…), 0 where there is nothing."""
+    return 2 * sums[..., 0] / np.maximum(sums[..., 1] + sums[..., 2], 1)
+
+
 def _types(labels: Sequence[str], truth: Spans, found: Spans) -> tuple[str, ...]:
     """`labels` in their order, then what else occurs."""
     others = {span.label for side in (truth, found) for spans in side for span in spans} - set(labels)

@@ -19,6 +19,7 @@ from taesan.tasks.base import (
     Found,
     HeadKind,
     Item,
+    Items,
     Learnt,
     Logits,
     Prediction,
@@ -194,6 +195,21 @@ class Generation:
             scores |= evaluate_texts(references, cast("list[str]", texts), seed=seed)
         heading = f"{len(examples):,} rows; 95% intervals by bootstrap over rows"
         return Evaluation(len(examples), scores, {}, "\n".join([heading, "", *score_lines(scores)]))
+
+    def items(self, examples: Sequence[Example], answers: Sequence[Mapping[str, Any]]) -> Items:
+        """Right is the geometric mean of the probabilities of a reference's tokens; nothing else is claimed."""
+        references = [answer["reference"] for answer in answers]
+        sums = np.array([(one["log_probability"], one["tokens"]) for one in references], dtype=np.float64).reshape(
+            -1, 2
+        )
+        return Items(
+            sums,
+            _perplexity,
+            np.exp(sums[:, 0] / np.maximum(sums[:, 1], 1)),
+            tuple(example.texts[-1] for example in examples),
+            tuple(cast(str, answer["text"] or "") for answer in answers),
+            np.zeros((0, 3)),
+        )
 
     def ask(self, example: Example, words: Mapping[str, str], nothing: str) -> list[Ask]:
         return [Ask({"prompt": example.texts[0]}, example.texts[1:])]

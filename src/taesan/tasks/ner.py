@@ -20,12 +20,13 @@ from taesan.tasks.base import (
     Found,
     HeadKind,
     Item,
+    Items,
     Learnt,
     Logits,
     Prediction,
     Shape,
 )
-from taesan.tasks.entity_metrics import entity_scores, evaluate_entities
+from taesan.tasks.entity_metrics import entity_counts, entity_f1, entity_scores, evaluate_entities
 from taesan.tasks.tags import Tagging, decode_tags, tag_names
 from taesan.text.endings import count_endings, left_out
 from taesan.text.tokenizer import Encoding, Ids, Tokenizer
@@ -193,6 +194,30 @@ class NamedEntities:
             seed=seed,
         )
 
+    def items(self, examples: Sequence[Example], answers: Sequence[Mapping[str, Any]]) -> Items:
+        truth = [_spans(example) for example in examples]
+        chances = [
+            {Span(one["start"], one["end"], one["label"]): one["probability"] for one in answer["entities"]}
+            for answer in answers
+        ]
+        found = [tuple(one) for one in chances]
+        types, counts = entity_counts(truth, found)
+        total = counts.sum(axis=2)
+        claims = [
+            (row, chance, span in true)
+            for row, (true, own) in enumerate(zip(truth, chances, strict=True))
+            for span, chance in own.items()
+        ]
+        return Items(
+            total,
+            entity_f1,
+            np.where(total[:, 1] + total[:, 2] == 0, 1.0, entity_f1(total)),
+            tuple(_told(example, spans) for example, spans in zip(examples, truth, strict=True)),
+            tuple(_told(example, spans) for example, spans in zip(examples, found, strict=True)),
+            np.array(claims, dtype=np.float64).reshape(-1, 3),
+            {label: counts[:, :, number] for number, label in enumerate(types)},
+        )
+
     def ask(self, example: Example, words: Mapping[str, str], nothing: str) -> list[Ask]:
         """A question for each label: which parts of the sentence it has, or none."""
         return [Ask({"text": example.texts[0], "label": word}, (nothing,), "text") for word in words.values()]
@@ -307,3 +332,7 @@ def _words(
         row = marginals[token]
         chances = [float(row[0]), *map(float, row[1::2] + row[2::2])]
         yield found.start(), found.end(), dict(zip(("O", *labels), chances, strict=True))
+
+
+def _told(example: Example, spans: Iterable[Span]) -> str:
+    return ", ".join(f"{example.texts[0][span.start : span.end]} ({span.label})" for span in spans)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from taesan.data import Answer, Field, Report, Row, check_context_overlap, check_contexts, check_overlap, grouped_split
 from taesan.errors import DataError, Problem, escape
-from taesan.tasks.answer_metrics import answer_scores, evaluate_answers
+from taesan.tasks.answer_metrics import answer_scores, evaluate_answers, question_scores
 from taesan.tasks.base import (
     IGNORED,
     Ask,
@@ -21,11 +21,13 @@ from taesan.tasks.base import (
     Found,
     HeadKind,
     Item,
+    Items,
     Learnt,
     Logits,
     Prediction,
     Shape,
 )
+from taesan.tasks.bootstrap import mean_of, with_ones
 from taesan.tasks.spans import SpanChoice, choose_spans
 from taesan.text.endings import count_endings, left_out
 from taesan.text.tokenizer import Encoding, Ids, Tokenizer
@@ -230,6 +232,22 @@ class QuestionAnswering:
         self, examples: Sequence[Example], predictions: Sequence[Prediction], learnt: Learnt, *, seed: int
     ) -> Evaluation:
         return evaluate_answers([_texts(example) for example in examples], _found(predictions), seed=seed)
+
+    def items(self, examples: Sequence[Example], answers: Sequence[Mapping[str, Any]]) -> Items:
+        truth, found = [_texts(example) for example in examples], [cast(str, answer["answer"]) for answer in answers]
+        exact, f1 = question_scores(truth, found)
+        counts, answered = with_ones(f1), np.array([any(one) for one in truth], dtype=np.bool_)
+        chances = np.array([answer["probability"] or 0.0 for answer in answers], dtype=np.float64)
+        both = answered.any() and not answered.all()
+        return Items(
+            counts,
+            mean_of,
+            f1,
+            tuple(" / ".join(one) for one in truth),
+            tuple(found),
+            np.stack([np.arange(len(truth), dtype=np.float64), chances, exact], axis=1),
+            {"has_answer": counts * answered[:, None], "no_answer": counts * ~answered[:, None]} if both else {},
+        )
 
     def ask(self, example: Example, words: Mapping[str, str], nothing: str) -> list[Ask]:
         return [Ask({"question": example.texts[0], "context": example.texts[1]}, (nothing,), "context")]

@@ -49,3 +49,29 @@ def ends_in_josa(text: str, start: int) -> bool:
     final = (before - _FIRST_SYLLABLE) % _FINALS
     closed = final != 0 and not (final == _FINAL_RIEUL and josa.startswith(("로", "으로")))
     return josa in (_FITS_CONSONANT if closed else _FITS_VOWEL)
+
+
+# How numbers and Latin words are read, as far as the final sound goes: 1 일, 3 삼, L 엘, model 모델, tune 튠.
+_CLOSED = (*"013678LMNRlmn", "ne", "me", "le", "ng")
+_RIEUL = (*"178LRl", "le")
+_PAIRS = {"은": "는", "이": "가", "을": "를", "과": "와", "으로": "로", "이나": "나", "이라": "라"}
+
+
+def with_josa(word: str, josa: str) -> str:
+    """`word` and the form of `josa`, given as after a consonant (은, 이, 을, 과, 으로), that its last sound calls for.
+
+    What stands after it in brackets, or is no letter or digit, is not read. A Latin word is taken by its last letters,
+    as loanwords mostly are: finetune 파인튠, prompt 프롬프트.
+    """
+    heard = word
+    while (bare := heard.rstrip()) and not bare[-1].isalnum():
+        cut = bare.rfind("(") if bare[-1] == ")" else len(bare) - 1
+        heard = bare[: cut if cut > 0 else len(bare) - 1]
+    heard = heard.rstrip() or "가"
+    last = heard[-1]
+    if _FIRST_SYLLABLE <= ord(last) <= _LAST_SYLLABLE:
+        final = (ord(last) - _FIRST_SYLLABLE) % _FINALS
+        closed, rieul = final != 0, final == _FINAL_RIEUL
+    else:
+        closed, rieul = heard.endswith(_CLOSED), heard.endswith(_RIEUL)
+    return word + (josa if closed and not (rieul and josa == "으로") else _PAIRS[josa])

@@ -19,7 +19,6 @@ _ADDS = dict.fromkeys(("lora", "prefix", "prompt"), "peft")
 def model_card(manifest: dict[str, Any]) -> str:
     """Markdown for people and for the hub."""
     backbone, rows = manifest["backbone"], manifest["rows"]
-    origin = "random weights of the shape of" if backbone["from_scratch"] else "the backbone"
     scores = "\n".join(
         f"| {part} | {rows[part]:,} | {name} | {score['value']:.4f} | {score['low']:.4f} to {score['high']:.4f} |"
         for part, named in manifest["scores"].items()
@@ -29,7 +28,11 @@ def model_card(manifest: dict[str, Any]) -> str:
         f"- {part}: {record['name']}, SHA-256 {record['sha256']}" for part, record in manifest["data"].items()
     )
     labels = f"Labels: {', '.join(manifest['labels'])}\n\n" if manifest["labels"] else ""
-    made = f"Made by taesan from {origin} {backbone['name']} (SHA-256 {backbone['sha256']})"
+    if backbone is None:
+        made = "Made by taesan without a language model"
+    else:
+        origin = "random weights of the shape of" if backbone["from_scratch"] else "the backbone"
+        made = f"Made by taesan from {origin} {backbone['name']} (SHA-256 {backbone['sha256']})"
     if "asking" in manifest:
         asking = manifest["asking"]
         made += (
@@ -40,9 +43,10 @@ def model_card(manifest: dict[str, Any]) -> str:
         )
     else:
         made += (
-            f" and {rows['train']:,} rows, with {rows['validation']:,} more to choose the checkpoint by. "
+            f"{' and' if backbone else ', from'} {rows['train']:,} rows, with {rows['validation']:,} more to choose "
+            f"{'the checkpoint' if backbone else 'its settings'} by. "
             f"{manifest['trained_parameters']:,} of {manifest['parameters']:,} parameters were trained.\n\nThe "
-            "validation rows chose the checkpoint, so their scores flatter it a little; test rows chose nothing."
+            "validation rows chose, so their scores flatter it a little; test rows chose nothing."
         )
     if _ADDS.get(manifest["method"]):
         made += (
@@ -50,7 +54,7 @@ def model_card(manifest: dict[str, Any]) -> str:
             "`taesan export --format peft` lays both side by side for PEFT."
         )
     return f"""---
-library_name: {_ADDS.get(manifest["method"], "transformers")}
+library_name: {_ADDS.get(manifest["method"], "transformers" if backbone else "taesan")}
 pipeline_tag: {_TAGS[TASKS[manifest["task"]].head]}
 ---
 # {manifest["task"].capitalize()} by {manifest["method"]}

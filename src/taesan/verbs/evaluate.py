@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 
 from taesan.data import Report, check_predictions, read_predictions
-from taesan.engine.infer import Asked
+from taesan.engine.infer import Advance, Asked
 from taesan.engine.load import DEVICE, open_predictor
 from taesan.engine.scoring import TextPredictor
 from taesan.errors import UsageError
 from taesan.progress import Progress
-from taesan.tasks.base import Evaluation, Example, Learnt, TakesAnswers
+from taesan.tasks.base import Evaluation, Example, Learnt, Prediction, TakesAnswers
 from taesan.verbs.reading import Source, find_task, read_examples
 
 
@@ -47,11 +47,18 @@ def evaluate(
         for warning in report.warnings:
             if warning.severity == "warning":
                 progress.say(str(warning))
-        predictions = list(predictor.predict(examples, advance=progress.advance))
+        _, evaluation = measure(predictor, examples, seed=seed, advance=progress.advance)
         if predictor.cut:
             progress.say(f"{predictor.cut:,} texts are longer than the model reads ({manifest['encode']['long_text']})")
-    evaluation = predictor.task.evaluate(examples, predictions, predictor.learnt, seed=seed)
     return _in_orders(predictor, examples, evaluation, orders, seed) if orders else evaluation
+
+
+def measure(
+    predictor: Asked, examples: list[Example], *, seed: int, advance: Advance | None = None
+) -> tuple[list[Prediction], Evaluation]:
+    """The predictions of labelled rows, and every metric of them. `fit` and `compare` measure by it too."""
+    predictions = list(predictor.predict(examples, advance=advance))
+    return predictions, predictor.task.evaluate(examples, predictions, predictor.learnt, seed=seed)
 
 
 def _check_orders(predictor: Asked, orders: int) -> TextPredictor:

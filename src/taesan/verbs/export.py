@@ -10,7 +10,7 @@ from transformers import PreTrainedModel
 from taesan import store
 from taesan.engine.torch_load import open_adapted, open_predictor
 from taesan.errors import OutputError, UsageError, escape
-from taesan.methods import METHODS
+from taesan.methods import BASELINES, METHODS
 from taesan.methods.base import Adapter
 from taesan.methods.lora import merge
 from taesan.models.adapters import FILES as ADAPTER_FILES
@@ -58,6 +58,11 @@ def export(
     if output is None:
         raise UsageError(f"--format {format} makes a folder of its own: name it, --output FOLDER")
     folder = store.open_model(model)
+    if (name := folder.manifest.get("method")) in BASELINES:
+        raise UsageError(
+            f"{model} is by {name}, which transformers and PEFT do not have. It answers without torch as it is: "
+            f"taesan predict {model} …"
+        )
     method, out = METHODS.get(folder.manifest.get("method", "")), Path(output)
     if folder.manifest.get("kind") != "model" or method is None:
         open_predictor(model)  # says why it is none

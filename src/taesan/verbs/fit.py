@@ -8,12 +8,12 @@ from typing import Any
 from taesan import store
 from taesan.config import FitConfig
 from taesan.data import Report, check_same_file, shared_positions
-from taesan.engine.infer import Asked
 from taesan.engine.process import Process
 from taesan.engine.run import Run
 from taesan.errors import UsageError, escape
-from taesan.methods import METHODS, refuse_combination, refuse_settings
+from taesan.methods import BASELINES, METHODS, refuse_combination, refuse_settings
 from taesan.methods.base import Method
+from taesan.methods.baseline import Baseline
 from taesan.models.backbone import Backbone, find
 from taesan.models.locate import default_backbone
 from taesan.progress import Progress
@@ -22,7 +22,9 @@ from taesan.tasks.classification import Classification
 from taesan.tasks.cloze import Cloze
 from taesan.verbs.asking import Wishes, ask_in_context, templates_for
 from taesan.verbs.attempts import log_of
+from taesan.verbs.baseline import learn_baseline
 from taesan.verbs.card import model_card
+from taesan.verbs.evaluate import measure
 from taesan.verbs.reading import Source, file_record, find_task, lookup, read_examples
 from taesan.verbs.training import (
     Rows,
@@ -73,7 +75,7 @@ def fit(
     """A model that answers `task`, learnt from the rows of `train`, in the folder `output`.
 
     Rows to choose the checkpoint by are held out of `train` unless `validation` names a file; `test` is measured once,
-    at the end. Without a `backbone` it is the embedded one that fits the task and the method.
+    at the end. Without a `backbone` it is the embedded one that fits the task and the method; a baseline has none.
 
     Where labels are asked for as words (`prompt`, `in-context`), `label_words` says which word stands for a label, and
     `templates` names a file of the user's own. In context `train` may be left out: then `labels` names the label set.
@@ -81,7 +83,7 @@ def fit(
     checkpoint saved.
     """
     config = config or FitConfig()
-    the_task, the_method = find_task(task), lookup(METHODS, method, "method")
+    the_task, the_method = find_task(task), lookup({**METHODS, **BASELINES}, method, "method")
     refuse_settings(the_method, config, from_scratch=from_scratch)
     if drop_overlap and train is None:
         raise UsageError("--drop-overlap leaves rows out of a file to learn from, and none is named")
@@ -90,7 +92,6 @@ def fit(
         raise UsageError(
             f"{method} learns from labelled rows: name a file, and no labels. Without one: --method in-context"
         )
-    backbone = backbone or default_backbone(the_task.head)
     process = Process(device=config.device, precision=config.precision, threads=config.threads)
     say = Progress("", enabled=process.is_main and not quiet).say
     data = _read(
@@ -105,23 +106,24 @@ def fit(
         drop_overlap=drop_overlap,
         say=say,
     )
-    base = find(backbone)
-    refuse_combination(the_task, the_method, backbone, base.kind)
-    if (base.path / store.MANIFEST).exists():  # one of ours: a damaged one is refused before anything is learnt from it
-        store.Folder(base.path).read_all()
-    wishes = Wishes(label_words or {}, templates)
-    if the_method.trains and the_method.view == "text" and isinstance(the_task, Classification):
-        the_task = _cloze(the_task, base, data.labels, wishes, config, say)
-    elif the_method.trains and (label_words or templates):
+    if (label_words or templates) and not asks_in_words(the_task, the_method):
         raise UsageError(f"{method} asks {task} without a template or words; leave --label-words and --template out")
-    config = resolved(config, the_task, the_method, base, len(data.train), from_scratch=from_scratch)
+    base = None if isinstance(the_method, Baseline) else find(backbone or default_backbone(the_task.head))
+    wishes = Wishes(label_words or {}, templates)
+    if base is None:
+        refuse_combination(the_task, the_method, backbone, None)
+    else:
+        if (base.path / store.MANIFEST).exists():  # one of ours: a damaged one is refused before it is learnt from
+            store.Folder(base.path).read_all()
+        the_task = adapted_task(the_task, the_method, base, data.labels, wishes, config, say)
+        config = resolved(config, the_task, method, base, len(data.train), from_scratch=from_scratch)
     named = {"train": train, "validation": validation, "test": test, "templates": templates}
     files = {name: file_record(path) for name, path in named.items() if path is not None}
     identity = {
         "verb": "fit",
         "task": task,
         "method": method,
-        "backbone": base.record | {"from_scratch": from_scratch},
+        "backbone": base.record | {"from_scratch": from_scratch} if base else None,
         "config": asdict(config),
         "data": files,
         "drop_overlap": drop_overlap,
@@ -129,18 +131,23 @@ def fit(
     if labels or label_words:
         identity |= {"labels": list(labels), "label_words": dict(label_words or {})}
     with Run(Path(output), identity, process, resume=resume, overwrite=overwrite) as run:
-        if the_method.trains:
+        if isinstance(the_method, Baseline):
+            learned = learn_baseline(the_task, the_method, data, config, say)
+            predictor, contents, log = learned.predictor, learned.files, None
+            details, seconds = learned.details, learned.details["seconds"]
+        elif base and the_method.trains:
             how: dict[str, Any] = {"from_scratch": from_scratch, "quiet": quiet}
             trained = learn(the_task, the_method, base, data, config, process, run.path, say, **how)
             predictor, contents = trained.predictor, model_files(base, trained, the_method)
             details, seconds, log = trained.details, trained.details["seconds"], log_of(run.path)
             config = trained.config
         else:
+            assert base  # a baseline alone has none
             asked = ask_in_context(the_task, the_method, base, data, config, wishes, process, say)
             predictor, contents, log = asked.predictor, asked.files, None
             details, seconds = asked.details, asked.seconds
         evaluations = {
-            name: _evaluate(predictor, examples, config.seed)
+            name: measure(predictor, examples, seed=config.seed)[1]
             for name, examples in (("validation", data.validation), ("test", data.test))
             if examples
         }
@@ -174,10 +181,31 @@ def _check_labels(task: Task, labels: Sequence[str]) -> None:
             raise UsageError(f"--labels has {what}")
 
 
-def _cloze(
-    task: Classification, base: Backbone, labels: tuple[str, ...], wishes: Wishes, config: FitConfig, say: Say
-) -> Cloze:
-    """The task as a template with a blank, which the labels' words fill."""
+def asks_in_words(task: Task, method: Method | Baseline) -> bool:
+    """Whether a method asks for the answer in words, so that there is something to say of them."""
+    if isinstance(method, Baseline):
+        return False
+    return not method.trains or (method.view == "text" and isinstance(task, Classification))
+
+
+def adapted_task(
+    task: Task,
+    method: Method | Baseline,
+    base: Backbone | None,
+    labels: tuple[str, ...],
+    wishes: Wishes,
+    config: FitConfig,
+    say: Say,
+) -> Task:
+    """The task as a method learns it: where that fills a blank, a template whose blank the labels' words fill.
+
+    Raises: UsageError where task, method, backbone and words do not go together.
+    """
+    refuse_combination(task, method, base.name if base else None, base.kind if base else None)
+    if base is None or isinstance(method, Baseline):
+        return task
+    if not (method.trains and method.view == "text" and isinstance(task, Classification)):
+        return task
     refuse_without_mask(base)
     masked = base.kind == "masked"
     (template, words), *_ = templates_for(task, labels, wishes, config, masked=masked, name=base.name)
@@ -189,7 +217,7 @@ def _cloze(
 
 def _read(
     task: Task,
-    method: Method,
+    method: Method | Baseline,
     train: str | Path | None,
     validation: str | Path | None,
     test: str | Path | None,
@@ -238,8 +266,3 @@ def _read(
         if not held_out:
             raise UsageError(f"{train} is too small to hold rows out: every label has one row. Add rows.")
     return Rows(rows, held_out, others.get(str(test), []), labels)
-
-
-def _evaluate(predictor: Asked, examples: list[Example], seed: int) -> Evaluation:
-    predictions = list(predictor.predict(examples))
-    return predictor.task.evaluate(examples, predictions, predictor.learnt, seed=seed)

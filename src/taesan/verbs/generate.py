@@ -7,7 +7,7 @@ from typing import Any
 
 from taesan.config import GenerationOptions
 from taesan.engine.decoding import Generated
-from taesan.engine.infer import Asked
+from taesan.engine.infer import Asked, Writes
 from taesan.engine.load import DEVICE, open_writer
 from taesan.engine.vocabulary import Candidate
 from taesan.errors import DataError, Problem, UsageError
@@ -70,7 +70,7 @@ def generate(
     """
     options = options or GenerationOptions()
     predictor = open_writer(model, device=device, backbone=backbone) if isinstance(model, str | Path) else model
-    if predictor.task.head != "language_model":
+    if not isinstance(predictor, Writes) or predictor.task.head != "language_model":
         raise UsageError(f"the model answers {predictor.task.name}, and writes no text: taesan predict DIR …")
     if empty := [number for number, prompt in enumerate(prompts, 1) if not prompt.strip()]:
         found = Problem("text-empty", "input", empty[0], found="an empty prompt", expected="some characters")

@@ -34,11 +34,9 @@ def describe(folder: str | Path, manifest: dict[str, Any]) -> str:
         lines.append(f"  text           {read}{manifest['corpus_tokens']:,} tokens")
         lines += [f"  {name:<15}{value:.4f}" for name, value in manifest["scores"].items()]
     else:
-        backbone = manifest["backbone"]
-        scratch = " (its shape alone, from random weights)" if backbone["from_scratch"] else ""
         lines = [
             f"{folder}: {manifest['task']} by {manifest['method']}",
-            f"  backbone     {backbone['name']}{scratch}, SHA-256 {backbone['sha256'][:16]}…",
+            f"  backbone     {_backbone(manifest['backbone'])}",
             *([f"  labels       {', '.join(manifest['labels'])}"] if manifest["labels"] else []),
             "  rows         "
             + (", ".join(f"{count:,} {part}" for part, count in manifest["rows"].items() if count) or "none"),
@@ -57,6 +55,10 @@ def describe(folder: str | Path, manifest: dict[str, Any]) -> str:
             )
             lines.append(f"  shots        {shots}; calibration: {asking['calibration']}")
             lines.append(f"  template     {asking['template']}, chosen by: {asking['template_chosen_by']}")
+        if chosen := manifest.get("regularization"):
+            tried = ", ".join(f"{one['C']:g}" for one in chosen)
+            best = min(chosen, key=lambda one: one["validation_loss"])
+            lines.append(f"  C            {best['C']:g}, of {tried}, chosen by the loss on the validation rows")
         lines.append(
             f"  trained      {manifest['trained_parameters']:,} of {manifest['parameters']:,} parameters, "
             f"{manifest['steps']:,} steps (best at {manifest['best_step']:,}), {duration(manifest['seconds'])}"
@@ -70,3 +72,10 @@ def describe(folder: str | Path, manifest: dict[str, Any]) -> str:
     lines += [f"  data {key}: {record['name']}, SHA-256 {record['sha256'][:16]}…" for key, record in records]
     lines.append(f"  {len(manifest['files'])} files, {size / 1e6:.1f} MB, all verified")
     return "\n".join(lines)
+
+
+def _backbone(record: dict[str, Any] | None) -> str:
+    if record is None:
+        return "none"
+    scratch = " (its shape alone, from random weights)" if record["from_scratch"] else ""
+    return f"{record['name']}{scratch}, SHA-256 {record['sha256'][:16]}…"

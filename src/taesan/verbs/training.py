@@ -1,6 +1,7 @@
 """How `fit` trains: a task's rows, by a method on a backbone, into what a model folder holds."""
 
 import contextlib
+import re
 import resource
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -60,15 +61,13 @@ class Trained:
     details: dict[str, Any]
 
 
-def resolved(
-    config: FitConfig, task: Task, method: Method, base: Backbone, rows: int, *, from_scratch: bool
-) -> FitConfig:
+def resolved(config: FitConfig, task: Task, method: str, base: Backbone, rows: int, *, from_scratch: bool) -> FitConfig:
     """Every setting that was left to the defaults."""
     return replace(
         with_defaults(
             config,
             head=task.head,
-            method=method.name,
+            method=method,
             width=base.config.hidden_size,
             rows=rows,
             from_scratch=from_scratch,
@@ -187,6 +186,11 @@ def learn(
 
 def peak_memory_bytes() -> int:
     """The most that this process has held at once, whatever it has done so far."""
+    # On Linux the resource usage of a process begins at the peak of the one that started it; its status does not.
+    with contextlib.suppress(OSError):
+        status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
+        if (found := re.search(r"^VmHWM:\s+(\d+) kB$", status, re.MULTILINE)) is not None:
+            return 1024 * int(found[1])
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
