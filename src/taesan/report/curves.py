@@ -6,7 +6,7 @@ A power law (Cortes et al. 1994; Hestness et al. 2017) with a shift d, `pow4` of
 al. (2022) find among the best in extrapolating. With d a curve may begin flat, as one that has not yet left chance,
 and is defined at n = 0. For given c and d the best a and b are exact, so the fit tries a grid of c and d (variable
 projection: Golub and Pereyra 1973): it has no start and no local minimum, and all bootstrap samples are fitted at once.
-Few sizes do not determine four numbers; a weak prior holds c near 1/2, the rate of a statistical estimate, and d low.
+Few sizes do not determine four numbers; a weak prior holds c near 1/2, the rate of a statistical estimate.
 """
 
 from collections.abc import Sequence
@@ -53,7 +53,7 @@ def fit_curve(rows: Sequence[float], errors: Floats, variance: Floats) -> Curve:
     scale = basis.max(axis=1, keepdims=True)
     basis = basis / scale
     weight = 1 / np.maximum(variance, 1e-8)
-    prior = (np.log(c / PRIOR_EXPONENT) / PRIOR_SPREAD) ** 2 + (np.log1p(d) / np.log1p(sizes.max())) ** 2
+    prior = (np.log(c / PRIOR_EXPONENT) / PRIOR_SPREAD) ** 2
     parts = [_best(errors[start : start + BLOCK], basis, weight, prior) for start in range(0, len(errors), BLOCK)]
     a, b = np.concatenate([part[0] for part in parts]), np.concatenate([part[1] for part in parts])
     place = np.concatenate([part[2] for part in parts])
