@@ -26,7 +26,7 @@ FLOORS = (
 )
 HEIGHT = {part: -number for number, floor in enumerate(FLOORS) for part in floor}
 LIGHT = (
-    *("tasks", "text", "data", "models.locate", "engine.infer", "engine.scoring", "engine.asking", "store"),
+    *("tasks", "text", "data", "models.locate", "engine.infer", "engine.scoring", "engine.asking", "store", "report"),
     *("verbs.check", "verbs.show", "cli"),
 )
 
