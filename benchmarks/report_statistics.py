@@ -138,7 +138,7 @@ def _crossings(
             values = _power(np.array(SIZES, dtype=float), *parameters) + random.normal(0, noise, len(SIZES))
             errors = np.concatenate([values[None], values + random.normal(0, noise, (DRAWS, len(SIZES)))])
             curves.append(fit_curve(SIZES, errors, np.full(len(SIZES), noise**2)))
-        found = crossover("one", "other", *curves, SIZES[0], SIZES[-1])
+        found = crossover("one", "other", *curves, SIZES[0], (SIZES[-1], SIZES[-1]))
         held.append(found.low <= truth <= found.high)
         rows.append(found.rows)
     return {"truth": truth, "median": float(np.median(rows)), "held": float(np.mean(held))}

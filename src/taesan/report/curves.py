@@ -90,7 +90,8 @@ def _best(errors: Floats, basis: Floats, weight: Floats, prior: Floats) -> tuple
 class Crossover:
     """From how many labelled rows on `first` beats `second`, with a 95% interval.
 
-    0: wherever it was looked. Infinity: nowhere, up to `BEYOND` times the largest size measured, which is `measured`.
+    0: wherever it was looked. Infinity: nowhere, up to `BEYOND` times the largest size. Both were measured up to
+    `measured`.
     """
 
     first: str
@@ -105,13 +106,19 @@ class Crossover:
         return self.measured < self.rows < np.inf
 
 
-def crossover(first: str, second: str, better: Curve, worse: Curve, smallest: float, measured: float) -> Crossover:
-    """`better` and `worse` are fits to the same samples, the first of each the fit to the values themselves."""
-    places = np.geomspace(max(smallest, 1.0), BEYOND * measured, GRID)
+def crossover(
+    first: str, second: str, better: Curve, worse: Curve, smallest: float, measured: tuple[float, float]
+) -> Crossover:
+    """`better` and `worse` are fits to the same samples, the first of each the fit to the values themselves.
+
+    `measured` are the largest sizes of both. What needs no label, with a largest size of 0, is known at every size.
+    """
+    places = np.geomspace(max(smallest, 1.0), BEYOND * max(*measured, 1.0), GRID)
     wins = better.errors(places) < worse.errors(places)  # (R, GRID)
     # The first place after the last at which it did not win.
     lost = GRID - np.argmax(~wins[:, ::-1], axis=1)
     lost = np.where(wins.all(axis=1), 0, lost)
     found = np.concatenate([[0.0], places[1:], [np.inf]])[lost]
     low, high = np.percentile(found[1:], [2.5, 97.5], method="inverted_cdf") if len(found) > 1 else found[[0, 0]]
-    return Crossover(first, second, float(found[0]), float(min(low, found[0])), float(max(high, found[0])), measured)
+    known = min((size for size in measured if size > 0), default=0.0)
+    return Crossover(first, second, float(found[0]), float(min(low, found[0])), float(max(high, found[0])), known)
