@@ -56,6 +56,7 @@ def cost_section(findings: Findings, charts: Charts) -> Html | None:
                     ),
                 ),
                 Html(charts.cost),
+                attributes={"class": "curves"},
             )
             if charts.cost
             else None,
