@@ -26,7 +26,7 @@ FLOORS = (
 )
 HEIGHT = {part: -number for number, floor in enumerate(FLOORS) for part in floor}
 LIGHT = (
-    *("tasks", "text", "data", "models.locate", "store", "cli"),
+    *("tasks", "text", "data", "models.locate", "store", "report", "cli"),
     *("engine.infer", "engine.scoring", "engine.asking", "engine.output", "engine.generate", "engine.load"),
     *("engine.onnx_graph", "engine.onnx_rows", "engine.onnx_session"),
     *("verbs.check", "verbs.show", "verbs.predict", "verbs.evaluate"),

@@ -115,3 +115,11 @@ def test_it_prints(browser, page_path) -> None:
     found.page.emulate_media(media="print")
     assert found.page.locator(".languages").is_hidden()
     found.context.close()
+
+
+def test_paper_cuts_nothing_off(browser, page_path) -> None:
+    found = Watched(browser, page_path, viewport={"width": 690, "height": 1000})  # A4 between its margins
+    found.page.emulate_media(media="print")
+    width, room = found.page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
+    assert width <= room
+    found.context.close()

@@ -62,25 +62,25 @@ def test_where_two_cross() -> None:
         fitted(steep, noise=0.008, samples=300),
         fitted(flat, noise=0.008, samples=300, seed=2),
         8,
-        2048,
+        (2048, 2048),
     )
     assert found.low < truth < found.high
     assert found.rows == pytest.approx(truth, rel=0.5)
     assert not found.extrapolated
-    exact = crossover("steep", "flat", fitted(steep), fitted(flat), 8, 2048)
+    exact = crossover("steep", "flat", fitted(steep), fitted(flat), 8, (2048, 2048))
     assert exact.rows == pytest.approx(truth, rel=0.15)
 
 
 def test_from_the_start_and_never() -> None:
     low, high = fitted((0.1, 0.5, 0.5), samples=20, noise=0.001), fitted((0.3, 0.5, 0.5), samples=20, noise=0.001)
-    assert crossover("low", "high", low, high, 8, 2048).rows == 0
-    assert crossover("high", "low", high, low, 8, 2048).rows == np.inf
+    assert crossover("low", "high", low, high, 8, (2048, 2048)).rows == 0
+    assert crossover("high", "low", high, low, 8, (2048, 2048)).rows == np.inf
 
 
 def test_beyond_what_was_measured_is_said() -> None:
     slow, fast = (0.05, 3.0, 0.35), (0.24, 0.6, 0.5)
     truth = brentq(lambda rows: power(rows, *slow) - power(rows, *fast), 8, 20_000)
-    found = crossover("slow", "fast", fitted(slow), fitted(fast), 8, 2048)
+    found = crossover("slow", "fast", fitted(slow), fitted(fast), 8, (2048, 2048))
     assert truth > 2048
     assert found.extrapolated
     assert found.rows == pytest.approx(truth, rel=0.5)

@@ -5,6 +5,7 @@ import html
 import io
 import json
 import re
+import shutil
 from html.parser import HTMLParser
 
 import fake_records
@@ -312,3 +313,12 @@ def test_other_tasks(tmp_path, task) -> None:
     assert found.recommendation.point.technique.method == "finetune"
     score = found.recommendation.point.score.value
     assert score == pytest.approx({"ner": 1.0, "generation": np.exp(1 / 3)}[task])
+
+
+def test_what_a_killed_job_left_is_not_read(folder, tmp_path) -> None:
+    copied = shutil.copytree(folder, tmp_path / "copied")
+    name = "finetune-bert-mini-16-seed1"
+    shutil.copytree(copied / "cells" / name, copied / "cells" / f".{name}.host-1")
+    shutil.copytree(copied / "folds" / "1", copied / "folds" / ".2.host-1")
+    (copied / "folds" / ".2.host-1" / "predictions.jsonl").write_text("{", "utf-8")
+    assert [cell.name for cell in read(copied).cells] == [cell.name for cell in read(folder).cells]

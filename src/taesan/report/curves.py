@@ -6,7 +6,7 @@ A power law (Cortes et al. 1994; Hestness et al. 2017) with a shift d, `pow4` of
 al. (2022) find among the best in extrapolating. With d a curve may begin flat, as one that has not yet left chance,
 and is defined at n = 0. For given c and d the best a and b are exact, so the fit tries a grid of c and d (variable
 projection: Golub and Pereyra 1973): it has no start and no local minimum, and all bootstrap samples are fitted at once.
-Few sizes do not determine four numbers; a weak prior holds c near 1/2, the rate of a statistical estimate, and d low.
+Few sizes do not determine four numbers; a weak prior holds c near 1/2, the rate of a statistical estimate.
 """
 
 from collections.abc import Sequence
@@ -53,7 +53,7 @@ def fit_curve(rows: Sequence[float], errors: Floats, variance: Floats) -> Curve:
     scale = basis.max(axis=1, keepdims=True)
     basis = basis / scale
     weight = 1 / np.maximum(variance, 1e-8)
-    prior = (np.log(c / PRIOR_EXPONENT) / PRIOR_SPREAD) ** 2 + (np.log1p(d) / np.log1p(sizes.max())) ** 2
+    prior = (np.log(c / PRIOR_EXPONENT) / PRIOR_SPREAD) ** 2
     parts = [_best(errors[start : start + BLOCK], basis, weight, prior) for start in range(0, len(errors), BLOCK)]
     a, b = np.concatenate([part[0] for part in parts]), np.concatenate([part[1] for part in parts])
     place = np.concatenate([part[2] for part in parts])
@@ -90,7 +90,8 @@ def _best(errors: Floats, basis: Floats, weight: Floats, prior: Floats) -> tuple
 class Crossover:
     """From how many labelled rows on `first` beats `second`, with a 95% interval.
 
-    0: wherever it was looked. Infinity: nowhere, up to `BEYOND` times the largest size measured, which is `measured`.
+    0: wherever it was looked. Infinity: nowhere, up to `BEYOND` times the largest size. Both were measured up to
+    `measured`.
     """
 
     first: str
@@ -105,13 +106,19 @@ class Crossover:
         return self.measured < self.rows < np.inf
 
 
-def crossover(first: str, second: str, better: Curve, worse: Curve, smallest: float, measured: float) -> Crossover:
-    """`better` and `worse` are fits to the same samples, the first of each the fit to the values themselves."""
-    places = np.geomspace(max(smallest, 1.0), BEYOND * measured, GRID)
+def crossover(
+    first: str, second: str, better: Curve, worse: Curve, smallest: float, measured: tuple[float, float]
+) -> Crossover:
+    """`better` and `worse` are fits to the same samples, the first of each the fit to the values themselves.
+
+    `measured` are the largest sizes of both. What needs no label, with a largest size of 0, is known at every size.
+    """
+    places = np.geomspace(max(smallest, 1.0), BEYOND * max(*measured, 1.0), GRID)
     wins = better.errors(places) < worse.errors(places)  # (R, GRID)
     # The first place after the last at which it did not win.
     lost = GRID - np.argmax(~wins[:, ::-1], axis=1)
     lost = np.where(wins.all(axis=1), 0, lost)
     found = np.concatenate([[0.0], places[1:], [np.inf]])[lost]
     low, high = np.percentile(found[1:], [2.5, 97.5], method="inverted_cdf") if len(found) > 1 else found[[0, 0]]
-    return Crossover(first, second, float(found[0]), float(min(low, found[0])), float(max(high, found[0])), measured)
+    known = min((size for size in measured if size > 0), default=0.0)
+    return Crossover(first, second, float(found[0]), float(min(low, found[0])), float(max(high, found[0])), known)

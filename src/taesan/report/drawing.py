@@ -78,9 +78,9 @@ PHRASES: dict[str, Both] = {
 
 def styles(techniques: Sequence[Technique]) -> dict[Technique, tuple[str, str, Any]]:
     """Colour, marker and dashes of each: a method has a colour and a marker, a backbone its dashes."""
-    backbones = list(dict.fromkeys(sorted(one.backbone for one in techniques)))
+    backbones = ["", *sorted({one.backbone for one in techniques if one.backbone})]
     return {
-        one: (LIGHT[number], MARKERS[number], DASHES[backbones.index(one.backbone) % len(DASHES)])
+        one: (LIGHT[number], MARKERS[number], DASHES[max(0, backbones.index(one.backbone) - 1) % len(DASHES)])
         for one, number in colour_numbers(techniques).items()
     }
 

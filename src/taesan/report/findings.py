@@ -283,8 +283,8 @@ def _crossovers(fitted: Mapping[Technique, Fitted], of: Mapping[Technique, Seque
     """Of every pair, from where on the one that is better at the end of what was measured beats the other."""
     found: list[Crossover] = []
     for one, other in combinations(fitted, 2):
-        measured = float(max(fitted[one].measured, fitted[other].measured, 1))
-        at_end = [float(fitted[each].curve.errors(np.array([measured]))[0, 0]) for each in (one, other)]
+        measured = float(fitted[one].measured), float(fitted[other].measured)
+        at_end = [float(fitted[each].curve.errors(np.array([max(measured)]))[0, 0]) for each in (one, other)]
         better, worse = (one, other) if at_end[0] <= at_end[1] else (other, one)
         smallest = min(of[one][0].rows, of[other][0].rows)
         found.append(crossover(better.name, worse.name, fitted[better].curve, fitted[worse].curve, smallest, measured))

@@ -28,7 +28,7 @@ def cost_section(findings: Findings, charts: Charts) -> Html | None:
             or_nothing(duration(findings.cost(point, "seconds"))),
             _gain(findings, point, unit),
             megabytes(findings.cost(point, "peak_bytes")) or NOTHING,
-            _count(findings.cost(point, "trained_parameters")),
+            NOTHING if (count := findings.cost(point, "trained_parameters")) is None else whole(count),
             megabytes(findings.cost(point, "folder_bytes")) or NOTHING,
             milliseconds(findings.latency(point.technique, "p50")) or NOTHING,
             milliseconds(findings.latency(point.technique, "p99")) or NOTHING,
@@ -56,6 +56,7 @@ def cost_section(findings: Findings, charts: Charts) -> Html | None:
                     ),
                 ),
                 Html(charts.cost),
+                attributes={"class": "curves"},
             )
             if charts.cost
             else None,

@@ -322,7 +322,7 @@ def _other(findings: Findings, choice: Point, able: list[Point], last: bool) -> 
     before = [
         one
         for one in findings.crossovers
-        if one.first == choice.technique.name and one.second in names and 0 < one.rows <= one.measured
+        if one.first == choice.technique.name and one.second in names and _is_clear(findings, one, choice)
     ]
     if before:
         one = max(before, key=lambda one: one.rows)
@@ -334,10 +334,15 @@ def _other(findings: Findings, choice: Point, able: list[Point], last: bool) -> 
     return None
 
 
+def _is_clear(findings: Findings, found: Crossover, choice: Point) -> bool:
+    """Whether a crossing lies between sizes that were measured, and its interval ends somewhere."""
+    return findings.of(choice.technique)[0].rows < found.rows <= found.measured and bool(np.isfinite(found.high))
+
+
 def _overtakes(findings: Findings, point: Point, choice: Point) -> Crossover | None:
     """From where on another is ahead, where that is beyond what was measured."""
     one, other = findings.fitted[point.technique], findings.fitted[choice.technique]
-    measured = float(max(one.measured, other.measured, 1))
+    measured = float(one.measured), float(other.measured)
     found = crossover(point.technique.name, choice.technique.name, one.curve, other.curve, 1.0, measured)
     return found if found.extrapolated else None
 

@@ -110,9 +110,8 @@ def read(folder: Path) -> Records:
     content |= {name: [_known(PlannedCell, one) for one in content.get(name, ())] for name in ("cells", "pruned")}
     plan = _known(Plan, content)
     task = TASKS[plan.task]
-    place = {one.name: number for number, one in enumerate(plan.cells)}
-    found = (_known(Cell, _read_json(path)) for path in (folder / "cells").glob("*/cell.json"))
-    cells = sorted((cell for cell in found if cell.name in place), key=lambda cell: place[cell.name])
+    paths = [folder / "cells" / one.name / "cell.json" for one in plan.cells]
+    cells = [_known(Cell, _read_json(path)) for path in paths if path.exists()]
     test = _read_examples(folder / "test.jsonl", task)
     answers = {
         cell.name: _read_answers(folder / "cells" / cell.name / "predictions.jsonl", len(test))
@@ -121,7 +120,7 @@ def read(folder: Path) -> Records:
     }
     folds: dict[int, Mapping[str, Any]] = {}
     train = _read_examples(folder / "train.jsonl", task) if (folder / "train.jsonl").exists() else []
-    for path in sorted((folder / "folds").rglob("predictions.jsonl")):
+    for path in sorted((folder / "folds").glob("[!.]*/predictions.jsonl")):
         folds |= _read_lines(path)
     return Records(folder, plan, task, cells, test, answers, train, folds if train else {})
 

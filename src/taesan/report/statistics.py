@@ -5,7 +5,7 @@ have given, and what other test items would have. Resampling both at once (a hie
 counts their interaction twice and, with three seeds, yet finds intervals that are too short: three values cannot show
 their tails. Here items are resampled, and what seeds add is drawn from Student's t.
 
-    variance of the mean = V(mean of seeds)  +  max(0, s² - I) / S       V: over bootstrap samples of the items
+    variance of the mean = V(mean of seeds) - I / S  +  max(s², I) / S       V: over bootstrap samples of the items
     I, the interaction   = (mean over seeds of V(seed) - V(mean of seeds)) · S / (S - 1)      it is in s² and in V alike
 
 as in a two-way random-effects model (Owen 2007, The pigeonhole bootstrap, section 3). With S = 3 the variance s² is
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 MOST_FREEDOM = 1000.0
+MOST_BORROWED = 2.0  # times a cell's own degrees of freedom
 SEED_DRAWS = 20  # for each bootstrap sample of the items, where a p-value is wanted
 
 
@@ -49,6 +50,8 @@ def moderate(variances: Sequence[float], freedom: Sequence[int]) -> Noise:
             prior = float(np.exp(logs.mean() + digamma(np.array(strength / 2)) - np.log(strength / 2)))
         else:
             strength, prior = MOST_FREEDOM, float(np.exp(logs.mean()))
+        # A few cells hardly show whether they are alike: what is its own keeps a third of the weight.
+        strength = min(strength, MOST_BORROWED * float(degrees[known].mean()))
     total = degrees + strength
     mixed = (degrees * own + strength * prior) / np.maximum(total, 1e-12)
     still = (own == 0) & (degrees > 0)
@@ -65,9 +68,12 @@ def interaction(samples: Floats) -> float:
 
 def drawn(samples: Floats, variance: float, freedom: float, random: np.random.Generator, times: int = 1) -> Floats:
     """Draws (R · times,) of the mean of the seeds (S, R) as other items and other seeds might give it."""
-    items = np.tile(samples.mean(axis=0), times)
-    more = max(0.0, variance - interaction(samples)) / len(samples)
-    return items + np.sqrt(more) * random.standard_t(freedom, items.shape) if more > 0 else items
+    mean, apart, seeds = samples.mean(axis=0), interaction(samples), len(samples)
+    whole, middle = float(mean.var()), float(mean.mean())
+    kept = np.sqrt(max(0.0, whole - apart / seeds) / whole) if whole > 0 else 0.0
+    items = np.tile(middle + kept * (mean - middle), times)
+    between = max(variance, apart)
+    return items + np.sqrt(between / seeds) * random.standard_t(freedom, items.shape) if between > 0 else items
 
 
 @dataclass(frozen=True)

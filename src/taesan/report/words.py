@@ -41,7 +41,7 @@ def significant(value: float, figures: int = 2) -> str:
     if value == 0:
         return "0"
     if abs(value) >= 10 ** (figures - 1):
-        return f"{value:,.0f}" if abs(value) >= 10**figures else f"{value:.{max(0, figures - 2)}f}"
+        return f"{value:,.0f}"
     digits = figures - 1
     while digits < 12 and abs(value) * 10**digits < 10 ** (figures - 1):
         digits += 1
