@@ -26,7 +26,18 @@ FLOORS = (
 )
 HEIGHT = {part: -number for number, floor in enumerate(FLOORS) for part in floor}
 LIGHT = (
-    *("tasks", "text", "data", "models.locate", "engine.infer", "engine.scoring", "engine.asking", "store"),
+    *(
+        "tasks",
+        "text",
+        "data",
+        "models.locate",
+        "models.linear",
+        "engine.infer",
+        "engine.linear",
+        "engine.scoring",
+        "engine.asking",
+        "store",
+    ),
     *("verbs.check", "verbs.show", "cli"),
 )
 
