@@ -7,7 +7,8 @@
 
 A cell is one `fit` in a process of its own on one thread: on a stratified sample of n rows (a tenth is held out to
 choose the checkpoint; n counts both), or in context with 0, 1 or 16 shots of it; scored on 1,000 rows of DEV, the same
-for all, as the test file. Latency is that of one text after another, the median, in a process that does nothing else.
+for all, as the test file. The baselines `majority` and `tfidf` run where --methods names them, without a backbone.
+Latency is that of one text after another, the median, in a process that does nothing else.
 A cell that --work already has is not run again.
 
 With --grid this is a search: it never sees DEV, but scores on rows of TRAIN that are in no sample.
@@ -37,6 +38,7 @@ from taesan.tasks.base import Example
 from taesan.verbs.reading import Source, read_examples
 
 TRAINED = ("finetune", "lora", "prefix", "prompt")
+BASELINES = ("majority", "tfidf")  # without a backbone
 SHOTS = (0, 1, 16)
 TEST_ROWS = 1000
 TIMED_TEXTS = 50
@@ -51,7 +53,7 @@ def main() -> None:
     parser.add_argument("--work", help="folder of samples and finished cells")
     parser.add_argument("--label-words", default="")
     parser.add_argument("--backbones", nargs="+", default=["taesan:bert-mini", "taesan:gpt-mini"])
-    parser.add_argument("--methods", nargs="*", choices=TRAINED, default=list(TRAINED))
+    parser.add_argument("--methods", nargs="*", choices=(*TRAINED, *BASELINES), default=list(TRAINED))
     parser.add_argument("--sizes", type=int, nargs="+", default=[100, 1000])
     parser.add_argument("--shots", type=int, nargs="*", default=list(SHOTS), help="in context; none: leave it out")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
@@ -84,17 +86,18 @@ def compare(arguments: argparse.Namespace) -> None:
             "data": [Path(arguments.train).name, "search" if searching else Path(arguments.dev).name],
             "label_words": arguments.label_words,
             "backbone": backbone,
-            "weights": short_hash(locate(backbone) / "model.safetensors"),
+            "weights": short_hash(locate(backbone) / "model.safetensors") if backbone != "none" else "",
             "method": method,
             "size": size,
             "seed": seed,
             "settings": fixed | dict(settings),
-            "defaults": short_hash(DEFAULTS) if method != "in-context" else "",  # other defaults make another cell
+            "defaults": short_hash(DEFAULTS) if method in TRAINED else "",  # other defaults make another cell
         }
         for backbone, (method, size), seed, settings in itertools.product(
-            arguments.backbones, [*trained, *asked], arguments.seeds, itertools.product(*axes)
+            [*arguments.backbones, "none"], [*trained, *asked], arguments.seeds, itertools.product(*axes)
         )
-        if not (method == "in-context" and size == 0 and seed != arguments.seeds[0])  # nothing is drawn
+        if (backbone == "none") == (method in BASELINES)
+        and not (method == "in-context" and size == 0 and seed != arguments.seeds[0])  # nothing is drawn
     ]
     begun, done = time.monotonic(), 0
 
@@ -123,7 +126,8 @@ def _table(results: list[dict[str, Any]]) -> str:
     for cell in results:
         unit = "shots" if cell["method"] == "in-context" else "rows"
         settings = "".join(f" {key}={value}" for key, value in cell["settings"].items())
-        name = f"{cell['backbone'].removeprefix('taesan:')} {cell['method']}, {cell['size']:,} {unit}{settings}"
+        backbone = "" if cell["backbone"] == "none" else cell["backbone"].removeprefix("taesan:") + " "
+        name = f"{backbone}{cell['method']}, {cell['size']:,} {unit}{settings}"
         groups.setdefault(name, []).append(cell)
     rows = [
         [
@@ -197,7 +201,7 @@ def run(cell: dict[str, Any]) -> dict[str, Any]:
             cell["train"],
             test=cell["test"],
             output=folder / "model",
-            backbone=cell["backbone"],
+            backbone=None if cell["backbone"] == "none" else cell["backbone"],
             method=cell["method"],
             label_words=words if cell["method"] in ("prompt", "in-context") else None,
             config=resolve(FitConfig, values=cell["settings"] | fixed),

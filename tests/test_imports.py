@@ -26,8 +26,16 @@ FLOORS = (
 )
 HEIGHT = {part: -number for number, floor in enumerate(FLOORS) for part in floor}
 LIGHT = (
-    *("tasks", "text", "data", "models.locate", "store", "report", "cli"),
-    *("engine.infer", "engine.scoring", "engine.asking", "engine.output", "engine.generate", "engine.load"),
+    *("tasks", "text", "data", "models.locate", "models.linear", "store", "report", "cli"),
+    *(
+        "engine.infer",
+        "engine.linear",
+        "engine.scoring",
+        "engine.asking",
+        "engine.output",
+        "engine.generate",
+        "engine.load",
+    ),
     *("engine.onnx_graph", "engine.onnx_rows", "engine.onnx_session"),
     *("verbs.check", "verbs.show", "verbs.predict", "verbs.evaluate"),
 )

@@ -18,7 +18,7 @@ from taesan.config import FitConfig
 from taesan.engine.infer import run_items
 from taesan.engine.load import open_predictor
 from taesan.errors import DataError, UsageError
-from taesan.methods import METHODS
+from taesan.methods import BASELINES, METHODS
 from taesan.models.backbone import find
 from taesan.tasks import TASKS
 from taesan.tasks.base import Example
@@ -35,12 +35,14 @@ SETTINGS = {
 LONG = "화면이 밝고 소리가 또렷하다 " * 9
 TEXTS = ("[SEP] 재미있게 보았다 [CLS]", "별로", "좋은 영화 [MASK] <|endoftext|>", "한글", LONG)
 ROWS = {"classification": REVIEWS, "pair": PAIRS, "ner": ENTITIES, "qa": QUESTIONS, "generation": PROMPTS}
+WITHOUT = [(task, method) for task in ("classification", "pair") for method in BASELINES]  # a backbone
 REFUSED = [("generation", method, architecture) for method in METHODS for architecture in MASKED]
 CELLS = [
     cell
     for cell in ((task, method, architecture) for task in TASKS for method in METHODS for architecture in ARCHITECTURES)
     if cell not in REFUSED
 ]
+REFUSED_BASELINES = [(task, method) for task in TASKS for method in BASELINES if (task, method) not in WITHOUT]
 each_cell = pytest.mark.parametrize("cell", CELLS, ids="-".join)
 
 
@@ -74,6 +76,36 @@ def test_what_cannot_work_is_refused_by_name(cell, backbones, labelled, tmp_path
     with pytest.raises(UsageError, match="needs a causal backbone"):
         taesan.fit(cell[0], labelled[cell[0]], output=tmp_path / "m", backbone=str(backbones[cell[2]]), method=cell[1])
     assert not (tmp_path / "m").exists()
+
+
+@pytest.mark.parametrize("cell", REFUSED_BASELINES, ids="-".join)
+def test_a_baseline_for_a_task_without_classes_is_refused_by_name(cell, labelled, tmp_path) -> None:
+    with pytest.raises(UsageError, match=f"{cell[1]} gives every row one of a few classes, which {cell[0]} does not"):
+        taesan.fit(cell[0], labelled[cell[0]], output=tmp_path / "m", method=cell[1], quiet=True)
+    assert not (tmp_path / "m").exists()
+
+
+@pytest.mark.parametrize("cell", WITHOUT, ids="-".join)
+def test_a_baseline_is_a_folder_like_any_other(cell, labelled, tmp_path) -> None:
+    task, method = cell
+    config = FitConfig(device="cpu", threads=1)
+    folder = taesan.fit(task, labelled[task], output=tmp_path / "m", method=method, config=config, quiet=True).folder
+    manifest, given = taesan.show(folder), inputs(task)
+    assert (manifest["task"], manifest["method"], manifest["backbone"]) == (*cell, None)
+    assert set(manifest) >= {"seconds", "peak_memory_bytes", "trained_parameters", "parameters", "scores", "encode"}
+    first = [prediction.as_dict() for prediction in taesan.predict(folder, given)]
+    backwards = [prediction.as_dict() for prediction in taesan.predict(folder, given[::-1])]
+    alone = [next(iter(taesan.predict(folder, [one]))).as_dict() for one in given]
+    assert json.dumps(first) == json.dumps(backwards[::-1]) == json.dumps(alone)
+    for one, answer in zip(given, first, strict=True):
+        check_classes(one, answer, manifest["labels"])
+    evaluation = taesan.evaluate(folder, labelled[task])
+    texts = [row[:-1] if task == "pair" else row[0] for row in ROWS[task]]
+    right = [
+        row[-1] == prediction.as_dict()["label"]
+        for row, prediction in zip(ROWS[task], taesan.predict(folder, texts), strict=True)
+    ]
+    assert evaluation.scores["accuracy"].value == np.mean(right)
 
 
 def inputs(task: str) -> list[Any]:

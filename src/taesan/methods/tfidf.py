@@ -13,7 +13,7 @@ from taesan.tasks.base import HeadKind
 from taesan.text.sparse import Floats, Sparse
 
 STRENGTHS = (0.3, 1.0, 3.0, 10.0, 30.0, 100.0)  # C: what the rows count beside the size of the weights
-TOLERANCE = 1e-4  # of the largest part of the gradient
+TOLERANCE = 3e-5  # of the largest part of the gradient
 MOST_STEPS = 300
 _BLOCK_ROWS = 8192  # so that what is computed on the way stays small
 

@@ -3,7 +3,7 @@
 import unicodedata
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from itertools import chain, islice
+from itertools import chain, compress, islice
 
 import numpy as np
 
@@ -49,40 +49,50 @@ class Ngrams:
         """What to know from texts, each as its runs; and the weights in these same texts."""
         numbers = defaultdict[str, int]()
         numbers.default_factory = numbers.__len__
-        counts = _counts(texts, lambda text: [numbers[run] for run in text])
-        frequencies = np.bincount(counts.columns, minlength=len(numbers))
+        counts = _counts(texts, numbers.__getitem__)
+        # NumPy counts a copy of twice the size: of a part at a time it is small.
+        parts = (np.bincount(part, minlength=len(numbers)) for part in np.array_split(counts.columns, 16))
+        frequencies = sum(parts, start=np.zeros(len(numbers), np.int64))
         kept = frequencies >= LEAST_TEXTS
-        pairs = zip(numbers, frequencies.tolist(), strict=True)
-        ngrams = cls({run: count for run, count in pairs if count >= LEAST_TEXTS}, len(counts))
+        ngrams = cls(dict(zip(compress(numbers, kept), frequencies[kept].tolist(), strict=True)), len(counts))
+        del numbers  # three times as many runs as are kept
         inside = kept[counts.columns]
         starts = np.cumsum([0, *counts.with_values(inside).sums()]).astype(np.int64)
         columns = (np.cumsum(kept) - 1).astype(np.int32)[counts.columns[inside]]
-        return ngrams, ngrams._weighted(Sparse(starts, columns, counts.values[inside], len(ngrams)))
+        counts = Sparse(starts, columns, counts.values[inside], len(ngrams))
+        return ngrams, ngrams._weighted(counts)
 
     def weights(self, texts: Iterable[Sequence[str]]) -> Sparse:
         """Those of the runs in texts, each as its runs, (N, runs). One that is not known does not count."""
-        get = self._numbers.get
-        counts = _counts(texts, lambda text: [number for run in text if (number := get(run)) is not None])
+        counts = _counts(texts, self._numbers.get)
         return self._weighted(Sparse(counts.starts, counts.columns, counts.values, len(self)))
 
     def _weighted(self, counts: Sparse) -> Sparse:
-        values = np.log(counts.values)
-        values += 1
-        values *= self._rarity[counts.columns]
-        norms = np.sqrt(counts.with_values(values * values).sums())
-        values /= counts.spread(norms.astype(np.float32))
-        return counts.with_values(values)
+        """What the counts weigh, in their place."""
+        for first in range(0, len(counts), _CHUNK_TEXTS):
+            part = counts.rows(first, min(first + _CHUNK_TEXTS, len(counts)))
+            values = np.log(part.values, out=part.values)
+            values += 1
+            values *= self._rarity[part.columns]
+            norms = np.sqrt(part.with_values(values * values).sums())
+            values /= part.spread(norms.astype(np.float32))
+        return counts
 
 
-def _counts(texts: Iterable[Sequence[str]], numbered: Callable[[Sequence[str]], list[int]]) -> Sparse:
+def _counts(texts: Iterable[Sequence[str]], number: Callable[[str], int | None]) -> Sparse:
     """How often each text has each run, in the order of their numbers."""
     lengths, columns, values = [np.zeros(1, np.int64)], [np.zeros(0, np.int32)], [np.zeros(0, np.float32)]
     iterator = iter(texts)
-    while chunk := [numbered(text) for text in islice(iterator, _CHUNK_TEXTS)]:
+    while chunk := [_known(text, number) for text in islice(iterator, _CHUNK_TEXTS)]:
         rows = np.repeat(np.arange(len(chunk)), [len(numbers) for numbers in chunk])
         numbers = np.fromiter(chain.from_iterable(chunk), dtype=np.int64, count=len(rows))
         found, times = np.unique(rows << 32 | numbers, return_counts=True)
         lengths.append(np.bincount(found >> 32, minlength=len(chunk)))
         columns.append((found & 0xFFFFFFFF).astype(np.int32))
         values.append(times.astype(np.float32))
-    return Sparse(np.cumsum(np.concatenate(lengths)), np.concatenate(columns), np.concatenate(values), 0)
+    starts, columns = np.cumsum(np.concatenate(lengths)), np.concatenate(columns)
+    return Sparse(starts, columns, np.concatenate(values), 0)
+
+
+def _known(text: Sequence[str], number: Callable[[str], int | None]) -> list[int]:
+    return [found for run in text if (found := number(run)) is not None]

@@ -28,7 +28,7 @@ def learn_baseline(task: Task, method: Baseline, data: Rows, config: FitConfig, 
     """Learnt from the training rows; what there is to choose, the validation rows choose."""
     begun = time.monotonic()
     say(
-        f"{task.name} by {method.name}: {len(data.train):,} rows to train on, {len(data.validation):,} to choose by, "
+        f"{task.name} by {method.name}: {len(data.train):,} rows to train on, {len(data.validation):,} held out, "
         f"{len(data.labels)} labels"
     )
     learned = method.learn(
