@@ -66,12 +66,11 @@ function render() {
     link.href = address({ ...now, language: link.lang });
     link.ariaCurrent = link.lang === language ? "true" : null;
   }
-  drawTasks();
   page.ask.hidden = !task;
-  if (!task) return served.length || tell(before.t ? t.noModels : "");
+  if (!task) return;
   tell("");
-  const fresh = task !== before.task || language !== before.language;
-  if (fresh) {
+  if (task !== before.task || language !== before.language) {
+    drawTasks();
     if (!drafts.has(task)) drafts.set(task, examples(task, doing(task))[0]);
     cards.clear();
     drawForm();
@@ -88,6 +87,7 @@ function drawTasks() {
   const held = [...page.tasks.children].indexOf(document.activeElement);
   page.tasks.replaceChildren(...links);
   links[held]?.focus();
+  page.tasks.querySelector("[aria-current]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
 }
 
 function drawForm() {
@@ -155,15 +155,15 @@ function card(model) {
 }
 
 /** What a model changed in its backbone. */
-function changed({ method = "backbone", backbone, parameters, trained_parameters: moved, folder_bytes: bytes }) {
+function changed({ method, backbone, parameters, trained_parameters: moved, folder_bytes: bytes }) {
   const { t, n, task } = now;
+  const known = method ?? "backbone";
   let line = t.movedNone;
-  if (method === "backbone") line = parameters ? t.pretrained(n.count(parameters)) : "";
+  if (!method) line = t.pretrained(n.count(parameters));
   else if (moved === parameters) line = t.movedAll(n.count(moved));
   else if (moved) line = t.moved(n.count(moved), n.count(parameters), n.share(moved / parameters));
-  const picture = anatomy(method, task, t.picture[method] ?? method);
-  const source = `${backbone.name} · ${t.folder(n.bytes(bytes))}`;
-  return h("footer", {}, picture, h("p", {}, line, h("br"), h("span", {}, source)));
+  const lines = [line, backbone.name, t.folder(n.bytes(bytes))].map((text) => h("span", {}, text));
+  return h("footer", {}, anatomy(known, task, t.picture[known] ?? known), h("p", {}, ...lines));
 }
 
 /** One calm line above everything. */

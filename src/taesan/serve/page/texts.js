@@ -138,10 +138,10 @@ export const TEXTS = {
       "in-context": "인컨텍스트",
       backbone: "사전 학습",
     },
-    moved: (moved, all, share) => `가중치 ${all}개 중 ${moved}개를 움직임 (${share})`,
-    movedAll: (all) => `가중치 ${all}개를 모두 움직임`,
+    moved: (moved, all, share) => `가중치 ${all} 개 중 ${moved} 개를 움직임 (${share})`,
+    movedAll: (all) => `가중치 ${all} 개를 모두 움직임`,
     movedNone: "가중치를 하나도 움직이지 않음",
-    pretrained: (all) => `가중치 ${all}개`,
+    pretrained: (all) => `가중치 ${all} 개`,
     folder: (size) => `폴더 ${size}`,
     picture: {
       finetune: "모든 층이 움직였습니다.",
@@ -200,10 +200,11 @@ export function numbers(language) {
   const plain = new Intl.NumberFormat(language);
   const percent = new Intl.NumberFormat(language, { style: "percent", minimumFractionDigits: 1, maximumFractionDigits: 1 });
   const small = new Intl.NumberFormat(language, { style: "percent", maximumSignificantDigits: 1 });
+  const compact = new Intl.NumberFormat(language, { notation: "compact", maximumSignificantDigits: 3 });
   const decimal = new Intl.NumberFormat(language, { maximumFractionDigits: 1 });
   const least1 = (value) => plain.format(Math.max(1, Math.round(value)));
   return {
-    count: (value) => plain.format(value),
+    count: (value) => compact.format(value),
     /** Never 100.0% of what is not certain, nor 0.0% of what may be. */
     percent(value) {
       if (value < 1 && value >= 0.9995) return `>${percent.format(0.999)}`;
