@@ -269,6 +269,12 @@ def _export(options: argparse.Namespace) -> None:
     print(f"The export is in {folder}.")
 
 
+def _serve(options: argparse.Namespace) -> None:
+    from taesan.verbs.serve import serve
+
+    serve(options.models, host=options.host, port=options.port, device=options.device)
+
+
 def _show(options: argparse.Namespace) -> None:
     from taesan.verbs.show import describe, show
 
@@ -393,6 +399,12 @@ def _parser() -> argparse.ArgumentParser:
     verb.add_argument("--output", metavar="FOLDER", required=True, help="the folder to make")
     verb.add_argument("--overwrite", action="store_true", help="replace an export that stands there")
     verb.add_argument("--backbone", help="where the backbone is that the model adds to, should it have moved")
+
+    verb = _verb(verbs, "serve", "models behind HTTP, and a page that shows what they think", _serve)
+    verb.add_argument("models", metavar="DIR", nargs="+", help="model folders, NAME=DIR, or backbones as taesan:gpt-mini")
+    verb.add_argument("--host", default="127.0.0.1", help="address to listen at (127.0.0.1)")
+    verb.add_argument("--port", type=int, default=8000, help="port to listen at; 0: any that is free (8000)")
+    verb.add_argument("--device", default="cpu", help="where to compute: cpu, cuda, mps")
 
     verb = _verb(verbs, "show", "what a model folder is, from what, with which score", _show)
     verb.add_argument("folder", metavar="DIR", help="a model folder")

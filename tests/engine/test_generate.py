@@ -323,13 +323,16 @@ def test_log_probabilities_and_candidates_are_the_model_s_own(model, generator) 
 
 def test_tokens_come_as_they_are_chosen(generator) -> None:
     prompts = prompts_of(6, 4)
-    for options in ({}, {"sample": True, "sequences": 2}, {"beams": 2, "sequences": 2}):
-        heard: list[tuple[int, int, int]] = []
+    for options in ({"candidates": 3}, {"sample": True, "sequences": 2}, {"beams": 2, "sequences": 2, "candidates": 3}):
+        heard: list[tuple[int, int, int, list[tuple[int, float]]]] = []
         settings = GenerationOptions(max_tokens=10, **options)
         found = generator.generate(prompts, settings, on_token=lambda *one, heard=heard: heard.append(one))
         for number, texts in enumerate(found):
             for sequence, text in enumerate(texts):
-                assert [token for p, s, token in heard if (p, s) == (number, sequence)] == list(text.ids)
+                own = [one[2:] for one in heard if one[:2] == (number, sequence)]
+                assert [token for token, _ in own] == list(text.ids)
+                told = text.candidates[: len(own)] if text.candidates else [[]] * len(own)
+                assert [candidates for _, candidates in own] == told
         if "beams" not in options:  # side by side: the second tokens come after all first ones
             assert len({one[:2] for one in heard[: len(found) * settings.sequences]}) > 1
 

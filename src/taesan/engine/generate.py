@@ -27,7 +27,8 @@ from taesan.text.tokenizer import Ids
 
 BATCH_ROWS = 64
 BATCH_TOKENS = 1 << 15  # places for keys and values held at once
-OnToken = Callable[[int, int, int], object]  # is told number of the prompt, number of its text, and the new token
+# Is told number of the prompt, number of its text, the new token, and the likeliest ones where they are reported.
+OnToken = Callable[[int, int, int, Candidates], object]
 
 
 class Way(Enum):
@@ -100,8 +101,8 @@ class Generator:
         if options.beams > 1 and on_token is not None:
             for number, texts in enumerate(results):
                 for sequence, text in enumerate(texts):
-                    for token in text.ids:
-                        on_token(number, sequence, token)
+                    for place, token in enumerate(text.ids):
+                        on_token(number, sequence, token, text.candidates[place] if text.candidates else [])
         return results
 
     def _write(
@@ -137,7 +138,7 @@ class Generator:
                 if token != self._end_id:
                     text.ids.append(token)
                     if on_token is not None:
-                        on_token(numbers[text.prompt], text.sequence, token)
+                        on_token(numbers[text.prompt], text.sequence, token, report)
                 over.append(token == self._end_id or step + 1 == text.limit)
                 if over[-1]:
                     results[text.prompt][text.sequence] = text.end(token == self._end_id)

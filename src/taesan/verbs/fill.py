@@ -37,9 +37,10 @@ class Filled:
         return out
 
 
-def fill(backbone: str, text: str, *, top: int = 5, device: str = "cpu") -> Filled:
+def fill(backbone: str | LanguageModel, text: str, *, top: int = 5, device: str = "cpu") -> Filled:
     """The `top` likeliest pieces for every `[MASK]` in `text`, each blank one token of the vocabulary.
 
+    `backbone` is a name, or an opened one where many calls are to share it.
     This verb alone reads a literal `[MASK]` as the blank; anywhere else it is plain text.
 
     Raises: UsageError for a text without a blank or longer than the backbone reads, or a causal backbone; InputMissing,
@@ -49,10 +50,10 @@ def fill(backbone: str, text: str, *, top: int = 5, device: str = "cpu") -> Fill
         raise UsageError(f"there is no blank in {escape(text)}: write {BLANK} where a word is to be filled in")
     if is_blank(text.replace(BLANK, "")):
         raise UsageError(f"there is nothing but blanks in {escape(text)}: write some words around {BLANK}")
-    model = LanguageModel(backbone, "masked", device=device)
+    model = LanguageModel(backbone, "masked", device=device) if isinstance(backbone, str) else backbone
     tokenizer = model.tokenizer
     if tokenizer.mask_id is None:
-        raise UsageError(f"the tokenizer of {escape(backbone)} has no mask token, so it has no blank to fill")
+        raise UsageError(f"the tokenizer of {escape(model.backbone.name)} has no mask token, so it has no blank to fill")
     pieces: list[Any] = []
     for number, part in enumerate(text.split(BLANK)):
         if number:
