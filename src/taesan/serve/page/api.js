@@ -44,7 +44,7 @@ async function* chunks(readable) {
   // Not every browser iterates over a stream.
   const reader = readable.getReader();
   try {
-    for (let part = await reader.read(); !part.done; part = await reader.read()) yield part.value;
+    for (let part = await reached(reader.read()); !part.done; part = await reached(reader.read())) yield part.value;
   } finally {
     reader.cancel().catch(() => {});
   }
@@ -55,15 +55,19 @@ async function request(path, body, signal) {
   const options = body
     ? { method: "POST", headers: { ...headers, "Content-Type": "application/json" }, body: JSON.stringify(body) }
     : { headers };
-  let response;
-  try {
-    response = await fetch(path, { ...options, signal, cache: "no-store", credentials: "omit", redirect: "error" });
-  } catch (error) {
-    throw error.name === "AbortError" ? error : new ApiError(0, "unreachable", "");
-  }
+  const response = await reached(
+    fetch(path, { ...options, signal, cache: "no-store", credentials: "omit", redirect: "error" }),
+  );
   if (response.ok) return response;
   const { error } = await response.json().catch(() => ({}));
   throw new ApiError(response.status, error?.code, error?.message, response.headers.get("Retry-After"));
+}
+
+/** What the network brings, unless it was we who stopped it. */
+function reached(promise) {
+  return promise.catch((error) => {
+    throw error.name === "AbortError" ? error : new ApiError(0, "unreachable", "");
+  });
 }
 
 /** The event or item itself, unless it is an error. */

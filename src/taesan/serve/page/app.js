@@ -10,6 +10,7 @@ import { BLANK, VIEWS, writing } from "./views.js";
 const TASKS = ["classification", "pair", "ner", "qa", "generation", "next", "fill"];
 const INPUTS = { pair: ["premise", "hypothesis"], qa: ["question", "context"], generation: ["prompt"] };
 const MOST_AT_ONCE = 4; // models that answer before any was chosen
+const ALSO = { next: "generation" }; // what knows the next word writes
 const VOCABULARY = ["next", "fill"]; // what a backbone alone is asked
 const TOP = 10; // of the vocabulary
 const STEP_TOP = 5; // of it, at each step of writing
@@ -34,7 +35,7 @@ let stoppable = false;
 // What is chosen -------------------------------------------------------------------------------------------------------
 
 const inputs = (task) => INPUTS[task] ?? ["text"];
-const doing = (task) => served.filter((model) => model.tasks.includes(task));
+const doing = (task) => served.filter((model) => model.task === task || ALSO[model.task] === task);
 
 function read() {
   const given = new URLSearchParams(location.hash.slice(1));
@@ -149,7 +150,8 @@ function card(model) {
   const id = `model-${served.indexOf(model)}`;
   const time = h("span", { class: "time" });
   const body = h("div", { class: "body" });
-  const method = h("span", { class: "method" }, now.t.method[model.method ?? "backbone"] ?? model.method);
+  const shots = model.shots ? ` · ${now.t.shots(model.shots)}` : "";
+  const method = h("span", { class: "method" }, `${now.t.method[model.method] ?? model.method}${shots}`);
   const header = h("header", {}, h("h2", { id }, model.name), method, time);
   return { model, time, body, element: h("article", { class: "card", "aria-labelledby": id }, header, body, changed(model)) };
 }
@@ -157,13 +159,12 @@ function card(model) {
 /** What a model changed in its backbone. */
 function changed({ method, backbone, parameters, trained_parameters: moved, folder_bytes: bytes }) {
   const { t, n, task } = now;
-  const known = method ?? "backbone";
   let line = t.movedNone;
-  if (!method) line = t.pretrained(n.count(parameters));
+  if (method === "backbone") line = t.pretrained(n.count(parameters));
   else if (moved === parameters) line = t.movedAll(n.count(moved));
   else if (moved) line = t.moved(n.count(moved), n.count(parameters), n.share(moved / parameters));
   const lines = [line, backbone.name, t.folder(n.bytes(bytes))].map((text) => h("span", {}, text));
-  return h("footer", {}, anatomy(known, task, t.picture[known] ?? known), h("p", {}, ...lines));
+  return h("footer", {}, anatomy(method, task, t.picture[method] ?? method), h("p", {}, ...lines));
 }
 
 /** One calm line above everything. */
@@ -256,7 +257,7 @@ async function writeOut(one, context, signal) {
     if (event.done) one.time.textContent = context.n.seconds(event.seconds);
     else text.add(event);
   }
-  return text.end();
+  return text.line();
 }
 
 /** What the server is told of generation: of an option left alone it is told nothing. */
@@ -280,7 +281,7 @@ function explain(error) {
 
 async function load() {
   try {
-    served = (await models()).map((model) => ({ ...model, tasks: [model.task] }));
+    served = await models();
   } catch (error) {
     render();
     return tell(explain(error));

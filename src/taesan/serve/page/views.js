@@ -210,11 +210,13 @@ const visible = (text) => text.replace(/^ /, "␣").replaceAll("\n", "⏎") || "
 
 // Writing --------------------------------------------------------------------------------------------------------------
 
-/** A text as it is written: `add` takes an event of the stream, `end` the last one, and gives the line. */
-export function writing({ values, t, n }) {
+/** A text as it is written: `add` takes a step of the stream; `line` is all of it. */
+export function writing({ values, model, t, n }) {
   const shown = panel();
   const steps = [];
-  const text = listbox(t.tokens, [], [h("span", { class: "given" }, values.prompt)], (index) => {
+  // A backbone goes on with the text; what was fitted replies to it.
+  const given = h("span", { class: model.method === "backbone" ? "given" : "given whole" }, values.prompt);
+  const text = listbox(t.tokens, [], [given], (index) => {
     const { text: own, token, candidates } = steps[index];
     const rows = candidates.map((one) => ({ name: visible(one.text), value: one.probability, best: one.token === token }));
     shown.show(t.step(visible(own)), bars(rows, n));
@@ -226,6 +228,6 @@ export function writing({ values, t, n }) {
       text.add(h("span", { ...OPTION, class: "token" }, step.text));
       text.select(steps.length - 1);
     },
-    end: () => steps.map((step) => step.text).join(""),
+    line: () => steps.map((step) => step.text).join(""),
   };
 }
