@@ -18,7 +18,7 @@ from taesan.config import GenerationOptions
 from taesan.engine import gpt2_step
 from taesan.engine.beams import Candidates, likeliest, search
 from taesan.engine.choices import Rules, check_possible, sample
-from taesan.engine.decoding import Generated, chances
+from taesan.engine.decoding import Chosen, Generated, chances
 from taesan.engine.packed import frozen, packed
 from taesan.engine.rows import JointRows, LoneRows, Rows
 from taesan.errors import UsageError
@@ -27,8 +27,7 @@ from taesan.text.tokenizer import Ids
 
 BATCH_ROWS = 64
 BATCH_TOKENS = 1 << 15  # places for keys and values held at once
-# Is told number of the prompt, number of its text, the new token, and the likeliest ones where they are reported.
-OnToken = Callable[[int, int, int, Candidates], object]
+OnToken = Callable[[int, int, Chosen], object]  # is told number of the prompt, number of its text, and the new token
 
 
 class Way(Enum):
@@ -102,7 +101,8 @@ class Generator:
             for number, texts in enumerate(results):
                 for sequence, text in enumerate(texts):
                     for place, token in enumerate(text.ids):
-                        on_token(number, sequence, token, text.candidates[place] if text.candidates else [])
+                        report = text.candidates[place] if text.candidates else []
+                        on_token(number, sequence, Chosen(token, text.token_log_probabilities[place], report))
         return results
 
     def _write(
@@ -138,7 +138,7 @@ class Generator:
                 if token != self._end_id:
                     text.ids.append(token)
                     if on_token is not None:
-                        on_token(numbers[text.prompt], text.sequence, token, report)
+                        on_token(numbers[text.prompt], text.sequence, Chosen(token, log_probability, report))
                 over.append(token == self._end_id or step + 1 == text.limit)
                 if over[-1]:
                     results[text.prompt][text.sequence] = text.end(token == self._end_id)

@@ -1,7 +1,6 @@
 """A backbone asked for words: the distribution over its vocabulary at a place of a text."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -9,21 +8,10 @@ import torch
 from numpy.typing import NDArray
 
 from taesan import store
+from taesan.engine.decoding import Candidate
 from taesan.errors import UsageError, escape
 from taesan.models.backbone import Backbone, find
 from taesan.text.tokenizer import Ids
-
-
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """A piece of the vocabulary. `text` is how it reads, a space before it where it opens a word."""
-
-    token: str
-    text: str
-    probability: float
-
-    def as_dict(self) -> dict[str, Any]:
-        return {"text": self.text, "token": self.token, "probability": self.probability}
 
 
 class LanguageModel:
@@ -55,7 +43,7 @@ class LanguageModel:
         return [self._best(row, top) for row in torch.softmax(self._logits(ids, places), dim=-1).cpu().numpy()]
 
     def log_probabilities(self, ids: Ids, *, top: int = 0) -> tuple[NDArray[np.float64], list[list[Candidate]]]:
-        """The log-probability (nats) of each token of one input (T,) after those before it; the first has none. (T - 1,)
+        """The log-probability (nats) of each token of one input (T,) after those before it, but for the first. (T - 1,)
 
         And the `top` likeliest pieces in its place. Of a causal model. Raises: UsageError as `candidates` does.
         """

@@ -20,7 +20,6 @@ from taesan.serve.pages import page_files
 from taesan.serve.requests import Blanks, ErrorAnswer, Generate, Next, Predict, options
 from taesan.serve.writing import events, first_then, write
 from taesan.tasks.base import Example
-from taesan.verbs.fill import BLANK
 from taesan.verbs.generate import Written
 from taesan.verbs.predict import as_example
 
@@ -110,8 +109,6 @@ def create_app(models: Mapping[str, Served], *, ready: Callable[[], bool], metri
     @app.post("/v1/models/{name}:fill")
     async def fill(name: str, body: Blanks) -> Response:
         """The likeliest pieces for every [MASK]."""
-        if not body.text.replace(BLANK, "").strip() or BLANK not in body.text:
-            raise Fault(400, "no-blank", f"Expected a text with some words, and {BLANK} where one is missing.")
         return await vocabulary(name, "fill", body.text, body.top)
 
     async def vocabulary(name: str, verb: str, text: str, top: int) -> Response:

@@ -11,7 +11,7 @@ _EXPECTED = {
     "json-syntax": "JSON, which has no NaN, no comments, and one value",
     "json-object": "a JSON object",
     "json-duplicate-key": "each key once in an object",
-    "json-limit": f"at most {MAX_DEPTH} levels, {MAX_KEYS:,} keys in an object, and numbers that are no longer than that",
+    "json-limit": f"at most {MAX_DEPTH} levels, {MAX_KEYS:,} keys in an object, and no longer numbers",
 }
 
 

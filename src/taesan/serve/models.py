@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import taesan
 from taesan import store
+from taesan.config import ServeLimits
 from taesan.engine.infer import Asked, Predictor
 from taesan.engine.load import open_predictor, open_writer
 from taesan.errors import UsageError, escape
@@ -46,7 +47,9 @@ class Served:
         return self.asked is not None and self.asked.task.head == "language_model"
 
 
-def open_models(given: Sequence[str], *, device: str = "cpu") -> dict[str, Served]:
+def open_models(
+    given: Sequence[str], *, device: str = "cpu", queue_items: int = ServeLimits.queue_items
+) -> dict[str, Served]:
     """Each of `DIR`, `NAME=DIR`, or a backbone's name, by the name that it is served under.
 
     Adapters over one backbone have it in memory once. Raises: UsageError for a name that is taken or cannot stand in an
@@ -58,7 +61,7 @@ def open_models(given: Sequence[str], *, device: str = "cpu") -> dict[str, Serve
         name, path = _named(one)
         if name in found:
             raise UsageError(f"two models would be served as {escape(name)}. Name them: taesan serve A=DIR B=DIR")
-        found[name] = _open(name, path, device, shared)
+        found[name] = _open(name, path, device, shared, queue_items)
     return found
 
 
@@ -70,18 +73,20 @@ def _named(given: str) -> tuple[str, str]:
     bad = [character for character in name if character == "/" or unicodedata.category(character)[0] in "CZ"]
     if not name or bad or len(name) > MAX_NAME:
         raise UsageError(
-            f"{escape(given)} cannot be served as '{escape(name)}': expected up to {MAX_NAME} characters without spaces "
-            "and slashes. Name it: taesan serve NAME=DIR"
+            f"{escape(given)} cannot be served as '{escape(name)}': expected up to {MAX_NAME} characters, "
+            "no space and no slash. Name it: taesan serve NAME=DIR"
         )
     return name, path
 
 
-def _open(name: str, path: str, device: str, shared: dict[str, Any]) -> Served:
+def _open(name: str, path: str, device: str, shared: dict[str, Any], queue_items: int) -> Served:
     if _is_backbone(path):
-        return _open_backbone(name, path, device)
+        return _open_backbone(name, path, device, queue_items)
     asked, manifest = open_predictor(path, device=device, shared=shared)
     inputs = tuple(field.name for field in asked.task.fields if field.kind == "text")
-    return Served(name, _describe(name, asked, manifest, inputs), Worker(asked.predict), inputs, asked)
+    return Served(
+        name, _describe(name, asked, manifest, inputs), Worker(asked.predict, queue_items=queue_items), inputs, asked
+    )
 
 
 def _is_backbone(path: str) -> bool:
@@ -92,7 +97,7 @@ def _is_backbone(path: str) -> bool:
     return store.open_model(folder).manifest.get("kind") == "backbone"
 
 
-def _open_backbone(name: str, path: str, device: str) -> Served:
+def _open_backbone(name: str, path: str, device: str, queue_items: int) -> Served:
     # With ONNX graphs alone torch is never loaded; a backbone needs it.
     backbone = import_module("taesan.models.backbone").find(path)
     causal = backbone.kind == "causal"
@@ -111,7 +116,7 @@ def _open_backbone(name: str, path: str, device: str) -> Served:
         "inputs": [{"name": "text"}],
         "examples": [],
     }
-    return Served(name, description, Worker(), ("text",), asked, model)
+    return Served(name, description, Worker(queue_items=queue_items), ("text",), asked, model)
 
 
 def _describe(name: str, asked: Asked, manifest: Mapping[str, Any], inputs: Sequence[str]) -> dict[str, Any]:

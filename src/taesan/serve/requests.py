@@ -1,7 +1,7 @@
 """What the bodies of requests hold. Nothing is coerced, and an unknown key is an error."""
 
 import dataclasses
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
 
@@ -44,6 +44,29 @@ class Blanks(Next):
     pass
 
 
+class Complete(Body):
+    """What OpenAI's `completions.create` sends. `temperature` 0 takes the likeliest token each time."""
+
+    model: str
+    prompt: Text | Annotated[list[Text], Field(min_length=1, max_length=16)]
+    max_tokens: int = Field(16, ge=0, le=MOST["max_tokens"])
+    temperature: float = Field(1.0, ge=0, le=2)
+    top_p: float = Field(1.0, gt=0, le=1)
+    n: int = Field(1, ge=1, le=MOST["sequences"])
+    logprobs: int | None = Field(None, ge=0, le=MOST["candidates"])
+    echo: bool = False
+    stream: bool = False
+    seed: int = Field(42, ge=0, le=MOST["seed"])
+
+    @model_validator(mode="after")
+    def _goes_together(self) -> "Complete":
+        if self.stream and (self.n > 1 or isinstance(self.prompt, list) or self.echo):
+            raise ValueError("expected one prompt, one text and no echo with stream")
+        if self.max_tokens == 0 and not self.echo:
+            raise ValueError("max_tokens is 0, which asks for nothing without echo")
+        return self
+
+
 class ErrorDetail(BaseModel):
     code: str
     message: str
@@ -54,9 +77,8 @@ class ErrorAnswer(BaseModel):
 
 
 def _option(field: dataclasses.Field[Any]) -> tuple[type[Any], Any]:
-    most = {"le": MOST[field.name]} if field.name in MOST else {}
-    least = {"ge": field.metadata["minimum"]} if field.metadata["minimum"] is not None else {}
-    return type(field.default), Field(field.default, description=field.metadata["help"], **least, **most)
+    least, most = field.metadata["minimum"], MOST.get(field.name)
+    return type(field.default), Field(field.default, description=field.metadata["help"], ge=least, le=most)
 
 
 class _Prompt(Body):
@@ -64,9 +86,12 @@ class _Prompt(Body):
     stream: bool = False
 
 
-Generate: Any = create_model(
-    "Generate", __base__=_Prompt, **{field.name: _option(field) for field in dataclasses.fields(GenerationOptions)}
-)
+_OPTIONS = {field.name: _option(field) for field in dataclasses.fields(GenerationOptions)}
+_Writing: Any = create_model("_Writing", __base__=_Prompt, **cast("dict[str, Any]", _OPTIONS))
+
+
+class Generate(_Writing):
+    """A prompt, and the options of `taesan generate`; with `stream` the answer comes as events."""
 
 
 def options(body: _Prompt) -> GenerationOptions:

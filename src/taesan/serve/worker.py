@@ -13,7 +13,6 @@ from taesan.tasks.base import Example, Prediction
 
 WAIT_SECONDS = 0.002  # how long the first of a batch waits for company
 BATCH_ITEMS = 128
-QUEUE_ITEMS = 512
 T = TypeVar("T")
 Answer = Prediction | Exception
 Going = Callable[[], bool]  # whether somebody still waits for the answer
@@ -33,7 +32,7 @@ class Abandoned(Exception):
 
 @dataclass(eq=False, slots=True)
 class _Job:
-    """Examples that may be predicted in company; without any, `call` is run alone. `items` is its share of the queue."""
+    """Examples that may be predicted in company, or a `call` that is run alone. `items`: its share of the queue."""
 
     future: asyncio.Future[Any]
     items: int
@@ -44,7 +43,7 @@ class _Job:
 class Worker:
     """Answers for one model. Its methods are called on the event loop, the model in the worker's own thread."""
 
-    def __init__(self, predict: Predict | None = None, *, queue_items: int = QUEUE_ITEMS):
+    def __init__(self, predict: Predict | None = None, *, queue_items: int):
         self._predict, self._queue_items = predict, queue_items
         self._jobs: deque[_Job] = deque()
         self._changed = threading.Condition()

@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from taesan.config import GenerationOptions
-from taesan.engine.decoding import Generated
-from taesan.engine.infer import Asked, Candidates
+from taesan.engine.decoding import Candidate, Chosen, Generated
+from taesan.engine.infer import Asked
 from taesan.engine.load import open_writer
-from taesan.engine.vocabulary import Candidate
 from taesan.errors import DataError, Problem, UsageError
 from taesan.tasks.base import Example
 from taesan.text.tokenizer import Tokenizer
@@ -19,15 +18,20 @@ OnText = Callable[[str], object]
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A token that was chosen: its spelling, the text that it made whole, the likeliest ones where asked for."""
+    """A token that was chosen: its spelling, the text that it made whole, the likeliest ones where asked for.
+
+    The last may have no token: a text that ends within a character ends with U+FFFD.
+    """
 
     token: str
     text: str
+    log_probability: float = 0.0
     candidates: tuple[Candidate, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         candidates = [candidate.as_dict() for candidate in self.candidates]
-        return {"token": self.token, "text": self.text, "candidates": candidates}
+        chosen = {"token": self.token, "text": self.text, "log_probability": self.log_probability}
+        return chosen | {"candidates": candidates}
 
 
 OnStep = Callable[[Step], object]
@@ -114,12 +118,13 @@ class _Steps:
         self._ids: list[int] = []
         self._told = ""
 
-    def __call__(self, prompt: int, sequence: int, token: int, candidates: Candidates) -> None:
+    def __call__(self, prompt: int, sequence: int, one: Chosen) -> None:
         if prompt or sequence:
             return
-        self._ids.append(token)
+        self._ids.append(one.token)
         piece = self._new(self._tokenizer.text(self._ids).rstrip("\ufffd"))
-        self._tell(Step(self._tokenizer.token(token), piece, _candidates(candidates, self._tokenizer)))
+        candidates = as_candidates(one.candidates, self._tokenizer)
+        self._tell(Step(self._tokenizer.token(one.token), piece, one.log_probability, candidates))
 
     def end(self) -> None:
         if piece := self._new(self._tokenizer.text(self._ids)):
@@ -144,11 +149,12 @@ def _text_alone(on_text: OnText) -> OnStep:
     return tell
 
 
-def _candidates(found: Candidates, tokenizer: Tokenizer) -> tuple[Candidate, ...]:
+def as_candidates(found: Sequence[tuple[int, float]], tokenizer: Tokenizer) -> tuple[Candidate, ...]:
+    """Ids with their probabilities as pieces of the vocabulary."""
     return tuple(Candidate(tokenizer.token(number), tokenizer.piece(number), chance) for number, chance in found)
 
 
 def _written(prompt: str, one: Generated, tokenizer: Tokenizer, answers: bool) -> Written:
-    steps = tuple(_candidates(step, tokenizer) for step in one.candidates)
+    steps = tuple(as_candidates(step, tokenizer) for step in one.candidates)
     tokens = len(one.token_log_probabilities)
     return Written(prompt, tokenizer.text(one.ids), one.log_probability, tokens, one.finished, answers, steps)

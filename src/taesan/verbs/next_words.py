@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from taesan.data.characters import is_blank
-from taesan.engine.vocabulary import Candidate, LanguageModel
+from taesan.engine.decoding import Candidate
+from taesan.engine.vocabulary import LanguageModel
 from taesan.errors import UsageError
 
 
