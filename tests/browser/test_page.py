@@ -66,23 +66,27 @@ PAYLOADS = (
 
 
 @pytest.fixture(scope="session")
-def server(labelled, masked_backbone, causal_backbone, tmp_path_factory):
+def server(labelled, masked_backbone, long_backbone, tmp_path_factory):
     """The address of a server with a model for every task, three of them for classification."""
     root = tmp_path_factory.mktemp("served")
-    trained = FitConfig(epochs=2, batch_tokens=4096, device="cpu", threads=1, virtual_tokens=3, notice=0)
+    steps = {"epochs": 2, "batch_tokens": 4096, "device": "cpu", "threads": 1}
+    configs = {
+        "finetune": FitConfig(**steps),
+        "prompt": FitConfig(**steps, virtual_tokens=3, notice=0),
+        "in-context": FitConfig(shots=2, device="cpu", threads=1),
+    }
     for name, (task, method) in FITS.items():
-        asked = method == "in-context"
         taesan.fit(
             task,
             labelled[task],
             output=root / name,
-            backbone=str(causal_backbone if task == "generation" else masked_backbone),
+            backbone=str(long_backbone if task == "generation" or method == "in-context" else masked_backbone),
             method=method,
             label_words=WORDS.get(task) if method in ("prompt", "in-context") else None,
-            config=FitConfig(shots=1, device="cpu", threads=1) if asked else trained,
+            config=configs[method],
             quiet=True,
         )
-    given = [*(f"{name}={root / name}" for name in FITS), f"tiny-bert={masked_backbone}", f"tiny-gpt={causal_backbone}"]
+    given = [*(f"{name}={root / name}" for name in FITS), f"tiny-bert={masked_backbone}", f"tiny-gpt={long_backbone}"]
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -167,7 +171,14 @@ def card(page, name: str):
 
 
 def bars(scope) -> list[tuple[str, str]]:
-    return list(zip(scope.locator(".bars .name").all_text_contents(), scope.locator(".bars .value").all_text_contents()))
+    """What a person reads beside the bars of `scope`."""
+    names, values = (scope.locator(part).all_text_contents() for part in (".name", ".value"))
+    return list(zip(names, values, strict=True))
+
+
+def answering(content):
+    """A route that the server is not asked by."""
+    return lambda route: route.fulfill(json=content)
 
 
 def percent(value: float) -> str:
@@ -196,7 +207,7 @@ def test_nobody_meets_an_empty_page(visit, task: str, language: str) -> None:
     """Each task shows an answer to its first example at once."""
     page = visit(task, language)
     settle(page)
-    assert page.locator("#results .calm").all_text_contents() == []
+    assert page.locator("#results .fault").all_text_contents() == []
     assert page.locator(".card .bars li").count() > 1
     assert all(page.locator(".card .time").all_text_contents())
     assert page.locator("html").get_attribute("lang") == language
@@ -263,7 +274,7 @@ def test_offsets_count_code_points(visit) -> None:
         for found in re.finditer(r"\S+", AWKWARD)
     ]
     answer = {"predictions": [{"entities": entities, "words": words}], "seconds": 0.001}
-    page = visit("ner", routes={"**/*:predict": lambda route: route.fulfill(json=answer)})
+    page = visit("ner", routes={"**/*:predict": answering(answer)})
     ask(page, text=AWKWARD)
     assert _spoken(page) == AWKWARD
     assert page.get_by_role("option").evaluate_all(
@@ -284,7 +295,7 @@ def test_the_answer_is_marked_between_two_strips(visit, server) -> None:
     assert "".join(shown.locator("mark").evaluate_all(_OWN_TEXT)) == answer["answer"]
     assert _spoken(shown) == values["context"]
     strips = shown.get_by_role("option").evaluate_all(
-        "(all) => all.map(({ style }) => ['--starts', '--ends'].map((name) => +style.getPropertyValue(name) ** 2))"
+        "(all) => all.map(({ style }) => ['--starts', '--ends'].map((name) => Number(style.getPropertyValue(name)) ** 2))"
     )
     assert strips == [pytest.approx([word["starts"], word["ends"]]) for word in answer["words"]]
     listed = bars(shown.locator(".bars").first)
@@ -359,14 +370,16 @@ def test_drawing_has_its_options_only_where_tokens_are_drawn(visit) -> None:
     ask(page)
     assert sent[-1]["sample"] is True
     assert sent[-1]["temperature"] == 0.5
-    assert page.locator(".calm").count() == 0
+    assert page.locator(".fault").count() == 0
 
 
 def test_writing_can_be_stopped(visit) -> None:
-    page = visit("generation", models=["replies"], routes={"**/*:generate": lambda route: None})
+    held = []
+    page = visit("generation", models=["replies"], routes={"**/*:generate": lambda route: held.append(route)})
     page.get_by_role("button", name="Stop").click()
     settle(page)
     assert page.get_by_role("button", name="Write").is_visible()
+    held[0].abort()
 
 
 def test_models_stand_side_by_side_with_what_they_changed(visit, server) -> None:
@@ -379,12 +392,12 @@ def test_models_stand_side_by_side_with_what_they_changed(visit, server) -> None
     assert "No weight moved" in card(page, "reviews-in-context").locator("footer").text_content()
     moved = {name: card(page, name).locator(".anatomy .moved").count() for name in FITS if name.startswith("reviews")}
     assert moved["reviews"] > moved["reviews-prompt"] > moved["reviews-in-context"] == 0
-    page.get_by_label("reviews-prompt", exact=True).uncheck()
+    page.get_by_role("checkbox", name="reviews-prompt").uncheck()
     settle(page)
     assert page.locator(".card").count() == 2
     page.reload()  # what was chosen stands in the address
     settle(page)
-    assert page.get_by_label("reviews-prompt", exact=True).is_checked() is False
+    assert page.get_by_role("checkbox", name="reviews-prompt").is_checked() is False
 
 
 # Nobody's text goes anywhere -----------------------------------------------------------------------------------------
@@ -425,7 +438,9 @@ def _census(visit, word: str) -> Counter:
 
     text = f"{word} 끝"
     size = len(word)
-    words = [{"text": word, "start": 0, "end": size, "probabilities": {"O": 0.1, word: 0.9}, "starts": 0.5, "ends": 0.5}]
+    words = [
+        {"text": word, "start": 0, "end": size, "probabilities": {"O": 0.1, word: 0.9}, "starts": 0.5, "ends": 0.5}
+    ]
     span = {"text": word, "label": word, "start": 0, "end": size, "probability": 0.9}
     answers = {
         "classification": {"label": word, "probabilities": {word: 0.9, "다른": 0.1}},
@@ -439,8 +454,8 @@ def _census(visit, word: str) -> Counter:
     for task, answer in answers.items():
         reply = answer if task == "next" else {"predictions": [answer], "seconds": 0.1}
         routes = {
-            "**/v1/models": lambda route: route.fulfill(json=served),
-            re.compile(r"/v1/models/."): lambda route, reply=reply: route.fulfill(json=reply),
+            "**/v1/models": answering(served),
+            re.compile(r"/v1/models/."): answering(reply),
         }
         page = visit(task, routes=routes)
         fields = {"pair": ("premise", "hypothesis"), "qa": ("question", "context")}.get(task, ("text",))
@@ -485,10 +500,10 @@ def test_the_files_name_no_other_place_and_write_no_markup() -> None:
 def test_an_error_is_one_calm_line(visit, answer, line: str) -> None:
     page = visit("pair", routes={"**/*:predict": lambda route: route.fulfill(**answer)})
     settle(page)
-    assert line in page.locator(".calm").text_content()
+    assert line in page.locator(".fault").text_content()
     page.unroute("**/*:predict")
     ask(page)
-    assert page.locator(".calm").count() == 0
+    assert page.locator(".fault").count() == 0
 
 
 def test_a_server_that_is_gone_is_said(visit) -> None:
@@ -496,8 +511,8 @@ def test_a_server_that_is_gone_is_said(visit) -> None:
     settle(page)
     page.route("**/*:predict", lambda route: route.abort())
     page.locator("#send").click()
-    page.locator(".calm").wait_for()
-    assert "does not answer" in page.locator(".calm").text_content()
+    page.locator(".fault").wait_for()
+    assert "does not answer" in page.locator(".fault").text_content()
     page.locator("#input-premise").fill(" ")
     page.locator("#send").click()
     assert "“Premise”" in page.get_by_role("alert").text_content()
@@ -625,7 +640,18 @@ def test_words_stand_out_from_their_ground(visit, scheme: str) -> None:
     """WCAG 2.2, 1.4.3: at least 4.5 to 1."""
     page = visit("ner", color_scheme=scheme)
     settle(page)
-    for place in (".lead", ".card h2", ".method", ".time", ".value", ".tasks a", ".send", "mark", "mark small", ".calm"):
+    for place in (
+        ".lead",
+        ".card h2",
+        ".method",
+        ".time",
+        ".value",
+        ".tasks a",
+        ".send",
+        "mark",
+        "mark small",
+        ".fault",
+    ):
         if page.locator(place).count():
             ink, ground = page.locator(place).first.evaluate(_PIXELS)
             assert _contrast(ink, ground) >= 4.5, place

@@ -228,7 +228,7 @@ async function answer(one, values, signal) {
   } catch (error) {
     if (error.name === "AbortError") return "";
     one.time.textContent = "";
-    one.body.replaceChildren(h("p", { class: "calm" }, explain(error)));
+    one.body.replaceChildren(h("p", { class: "fault" }, explain(error)));
     return t.said(one.model.name, explain(error));
   } finally {
     if (signal === asked.signal) one.element.ariaBusy = "false";
@@ -254,10 +254,14 @@ async function writeOut(one, context, signal) {
   one.time.textContent = "";
   const wanted = { ...context.values, ...options(), candidates: STEP_TOP, stream: true };
   for await (const event of stream(one.model.name, "generate", wanted, signal)) {
-    if (event.done) one.time.textContent = context.n.seconds(event.seconds);
-    else text.add(event);
+    if (!event.done) {
+      text.add(event);
+      continue;
+    }
+    one.time.textContent = context.n.seconds(event.seconds);
+    return text.end(event);
   }
-  return text.line();
+  throw new ApiError(0, "unreachable", "");
 }
 
 /** What the server is told of generation: of an option left alone it is told nothing. */

@@ -208,14 +208,17 @@ function pickable(candidates, pick) {
 /** A piece as a reader sees it: a space that opens it, a line break. */
 const visible = (text) => text.replace(/^ /, "␣").replaceAll("\n", "⏎") || "∅";
 
+const PART = "·"; // what stands for a token that is only a part of a character
+
 // Writing --------------------------------------------------------------------------------------------------------------
 
-/** A text as it is written: `add` takes a step of the stream; `line` is all of it. */
+/** A text as it is written: `add` takes a step of the stream, `end` its last event and gives the line. */
 export function writing({ values, model, t, n }) {
   const shown = panel();
   const steps = [];
   // A backbone goes on with the text; what was fitted replies to it.
-  const given = h("span", { class: model.method === "backbone" ? "given" : "given whole" }, values.prompt);
+  const replies = model.method !== "backbone";
+  const given = h("span", { class: replies ? "given whole" : "given" }, values.prompt);
   const text = listbox(t.tokens, [], [given], (index) => {
     const { text: own, token, candidates } = steps[index];
     const rows = candidates.map((one) => ({ name: visible(one.text), value: one.probability, best: one.token === token }));
@@ -224,10 +227,14 @@ export function writing({ values, model, t, n }) {
   return {
     elements: beside([text.element], [shown.element]),
     add(step) {
+      const own = replies && !steps.length ? step.text.trimStart() : step.text;
       steps.push(step);
-      text.add(h("span", { ...OPTION, class: "token" }, step.text));
+      text.add(h("span", { ...OPTION, class: "token" }, own || PART));
       text.select(steps.length - 1);
     },
-    line: () => steps.map((step) => step.text).join(""),
+    end({ finished }) {
+      if (!steps.length || !finished) text.element.after(h("p", { class: "caption" }, steps.length ? t.unfinished : t.nothing));
+      return steps.map((step) => step.text).join("");
+    },
   };
 }
