@@ -71,11 +71,6 @@ def create_app(models: Mapping[str, Served], *, ready: Callable[[], bool], metri
         found = [model.description for model in models.values()]
         return JSONResponse({"object": "list", "models": found, "data": found})
 
-    @app.get("/v1/models/{name}")
-    async def show_model(name: str) -> Response:
-        """One of them."""
-        return JSONResponse(dict(find(name).description))
-
     @app.post("/v1/models/{name}:predict")
     async def predict(name: str, body: Predict) -> Response:
         """An answer with its probabilities to each item, or the error that it alone has."""
@@ -190,7 +185,7 @@ def _as_fault(error: Exception) -> Fault:
 
 
 def _json(fault: Fault) -> Response:
-    return JSONResponse(fault.as_dict(), fault.status, fault.headers)
+    return JSONResponse(fault.as_dict(), fault.status_code, fault.headers)
 
 
 async def _fault(request: Request, error: Exception) -> Response:

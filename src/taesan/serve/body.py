@@ -17,8 +17,6 @@ _EXPECTED = {
 
 def read_body(content: bytes) -> dict[str, Any]:
     """The object that the body is. Raises: Fault."""
-    if not content:
-        raise Fault(400, "body-empty", "The body is empty; expected a JSON object.")
     if content.startswith(b"\xef\xbb\xbf"):
         raise Fault(400, "json-bom", "The body begins with a byte order mark; JSON has none.")
     try:

@@ -85,8 +85,10 @@ class Guard:
         """Raises: Fault for what is wrong before the body is read."""
         if self._draining():
             raise _draining()
+        if scope["http_version"] not in ("1.0", "1.1"):
+            raise Fault(505, "version", "Expected HTTP/1.1.", CLOSE)
         if not scope["raw_path"].startswith(b"/"):
-            raise Fault(400, "target", "Expected an address that begins with a slash.")
+            raise Fault(400, "target", "Expected an address that begins with a slash.", CLOSE)
         if scope["method"] not in METHODS:
             raise Fault(405, "method", "That method is not for any address here.", {"Allow": ", ".join(METHODS)})
         size = sum(len(name) + len(value) + 4 for name, value in scope["headers"])
@@ -142,6 +144,8 @@ class Guard:
         except TimeoutError:
             seconds = self._limits.body_seconds
             raise Fault(408, "body-slow", f"The body did not come within {seconds:g} seconds.", CLOSE) from None
+        if not body and scope["method"] == "POST":
+            raise Fault(400, "body-empty", "The body is empty; expected a JSON object.")
         return bytes(body)
 
     async def _call(self, scope: Scope, body: bytes, receive: Receive, answer: "_Answer") -> None:
@@ -180,7 +184,7 @@ class _Answer:
     async def refuse(self, fault: Fault) -> None:
         """Says so, where nothing else was said yet; else the answer stays what it is, cut off."""
         if self.status == 0:
-            response = JSONResponse(fault.as_dict(), fault.status, fault.headers)
+            response = JSONResponse(fault.as_dict(), fault.status_code, fault.headers)
             await response({"type": "http"}, _nothing, self.send)
 
 
