@@ -1,20 +1,30 @@
-// Something to click for every task, so that nobody meets an empty page. A model's own examples come first.
+// Something to click for every task, so that nobody meets an empty page: most of it held out from the samples of the
+// package, so that no model that is fitted on them has learnt it. A model's own examples come first.
 
-const KOREAN = {
+const OURS = {
   classification: [
-    { text: "비 오는 옥상에서 둘이 춤추는 장면, 올해의 명장면으로 꼽고 싶다" },
-    { text: "두 시간이 아깝다. 중간에 나오고 싶었다" },
+    { text: "택배 기사님들의 하루를 이렇게 재미있고 따뜻하게 담아낸 드라마는 처음 봅니다." },
+    { text: "오류를 고쳤다더니 이제는 아예 켜지지도 않는다. 참 고맙다." },
     { text: "유치하다고? 맞다. 그 유치함이 사랑스러워서 세 번 봤다 😂" },
   ],
   pair: [
-    { premise: "약사는 이 약을 반드시 밥 먹기 삼십 분 전에 먹으라고 했다.", hypothesis: "약은 식사를 마치고 먹어야 한다." },
-    { premise: "국제선 항공권의 유류 할증료가 다음 달부터 면제된다.", hypothesis: "다음 달에는 유류 할증료를 내지 않는다." },
-    { premise: "물리 치료실에서 한 노인이 자전거 기구를 천천히 밟고 있다.", hypothesis: "노인은 뇌졸중을 앓은 적이 있다." },
+    {
+      premise: "우박이 쏟아져 비닐하우스에는 구멍이 났으나 그 안의 딸기는 무사했다.",
+      hypothesis: "비닐하우스가 상했어도 딸기는 온전했다.",
+    },
+    {
+      premise: "케이블카가 바람 때문에 멈춰서 정상까지 두 시간을 걸어 올라갔다.",
+      hypothesis: "우리는 한 걸음도 걷지 않고 정상에 닿았다.",
+    },
+    {
+      premise: "물리 치료실에서 한 노인이 자전거 기구를 천천히 밟고 있다.",
+      hypothesis: "노인은 뇌졸중을 앓은 적이 있다.",
+    },
   ],
   ner: [
-    { text: "김구는 1949년 6월 26일 경교장에서 총에 맞아 세상을 떠났다." },
-    { text: "퀴리는 1903년에 물리학상, 1911년에 화학상을 받아 노벨상을 두 번 탔다." },
-    { text: "🎉 내일 오후 3시에 서울역에서 민수랑 만나자 👩‍👩‍👧" },
+    { text: "물레방아초 운동회에서 우진이네 반이 줄다리기 1등을 했다." },
+    { text: "정몽주가 쓰러진 선죽교는 개성에 있다." },
+    { text: "내일 오후 3시에 서울역에서 민수랑 만나자 👩‍👩‍👧" },
   ],
   qa: [
     {
@@ -29,14 +39,14 @@ const KOREAN = {
     { question: "도서관은 몇 시에 닫나?", context: "박물관은 아침 아홉 시에 열고 저녁 여섯 시에 닫는다. 월요일에는 쉰다." },
   ],
   generation: [
-    { prompt: "윗집에서 밤 11시만 되면 쿵쿵거려요." },
-    { prompt: "도서관 책 연체된 지 한 달 넘었어." },
+    { prompt: "백일 사진을 찍으러 갔는데 아기가 내내 잤어요." },
+    { prompt: "길을 알려 주신 덕분에 늦지 않고 도착했습니다." },
     { prompt: "오늘은 아무것도 하기 싫다" },
   ],
-  next: [{ text: "티끌 모아" }, { text: "옛날 옛적에 호랑이가" }, { text: "대한민국의 수도는" }],
+  next: [{ text: "이 영화는 정말" }, { text: "티끌 모아" }, { text: "눈이 오는 날이면" }],
   fill: [
-    { text: "가는 말이 고와야 오는 [MASK] 곱다." },
-    { text: "대한민국의 수도는 [MASK]이다." },
+    { text: "가는 말이 고와야 오는 말이 [MASK]." },
+    { text: "오늘 점심은 [MASK] 먹었다." },
     { text: "이 영화는 정말 [MASK] [MASK]." },
   ],
 };
@@ -44,7 +54,7 @@ const KOREAN = {
 /** The examples of a task, those of the models before ours. */
 export function examples(task, models) {
   const known = new Map();
-  for (const example of [...models.flatMap((model) => model.examples ?? []), ...(KOREAN[task] ?? [])]) {
+  for (const example of [...models.flatMap((model) => model.examples ?? []), ...(OURS[task] ?? [])]) {
     known.set(JSON.stringify(example), example);
   }
   return [...known.values()].slice(0, 4);

@@ -202,6 +202,7 @@ export function numbers(language) {
   const small = new Intl.NumberFormat(language, { style: "percent", maximumSignificantDigits: 1 });
   const compact = new Intl.NumberFormat(language, { notation: "compact", maximumSignificantDigits: 3 });
   const decimal = new Intl.NumberFormat(language, { maximumFractionDigits: 1 });
+  const tenths = new Intl.NumberFormat(language, { minimumFractionDigits: 1, maximumFractionDigits: 1 });
   const least1 = (value) => plain.format(Math.max(1, Math.round(value)));
   return {
     count: (value) => compact.format(value),
@@ -212,6 +213,6 @@ export function numbers(language) {
     },
     share: (value) => (value > 0 && value < 0.001 ? small : percent).format(value),
     bytes: (value) => (value < 1e6 ? `${least1(value / 1e3)}\u00a0kB` : `${decimal.format(value / 1e6)}\u00a0MB`),
-    seconds: (value) => (value < 1 ? `${least1(value * 1e3)}\u00a0ms` : `${decimal.format(value)}\u00a0s`),
+    seconds: (value) => (value < 1 ? `${least1(value * 1e3)}\u00a0ms` : `${tenths.format(value)}\u00a0s`),
   };
 }
