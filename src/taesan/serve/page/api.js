@@ -56,7 +56,7 @@ async function request(path, body, signal) {
     ? { method: "POST", headers: { ...headers, "Content-Type": "application/json" }, body: JSON.stringify(body) }
     : { headers };
   const response = await reached(
-    fetch(path, { ...options, signal, cache: "no-store", credentials: "omit", redirect: "error" }),
+    fetch(path, { ...options, signal, cache: "no-store", redirect: "error" }),
   );
   if (response.ok) return response;
   const { error } = await response.json().catch(() => ({}));

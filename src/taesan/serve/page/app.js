@@ -264,10 +264,11 @@ async function writeOut(one, context, signal) {
   throw new ApiError(0, "unreachable", "");
 }
 
-/** What the server is told of generation: of an option left alone it is told nothing. */
+/** What the server is told of generation: of an option that is out of use or empty, nothing. */
 function options() {
-  const fields = Object.keys(OPTIONS).map((name) => page.ask.elements[name]).filter((input) => !input.disabled);
-  return Object.fromEntries(fields.map((input) => [input.name, input.type === "checkbox" ? input.checked : input.valueAsNumber]));
+  const fields = Object.keys(OPTIONS).map((name) => page.ask.elements[name]);
+  const set = fields.filter((input) => !input.disabled && input.value !== "");
+  return Object.fromEntries(set.map((input) => [input.name, input.type === "checkbox" ? input.checked : input.valueAsNumber]));
 }
 
 function explain(error) {
