@@ -5,6 +5,7 @@ import contextlib
 import json
 import signal
 import socket
+from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
@@ -78,11 +79,12 @@ class Protocol(H11Protocol):
 
 
 class Server(uvicorn.Server):
-    """A server that says that it is `draining`, and ends well after a signal."""
+    """A server that says when it is `listening` and that it is `draining`, and ends well after a signal."""
 
     draining = False
 
-    def __init__(self, app: Any, limits: ServeLimits):
+    def __init__(self, app: Any, limits: ServeLimits, *, listening: Callable[[], object]):
+        self._listening = listening
         protocol = type("Protocol", (Protocol,), {"limits": limits})
         super().__init__(
             uvicorn.Config(
@@ -102,6 +104,10 @@ class Server(uvicorn.Server):
                 timeout_graceful_shutdown=max(1, int(limits.drain_seconds)),
             )
         )
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._listening()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """uvicorn's own raises the signal once more at the end: having been asked to stop is no failure."""

@@ -50,9 +50,9 @@ def serve(
     metrics = Metrics(served)
     app = create_app(served, ready=lambda: not server.draining, metrics=metrics.text)
     guard = Guard(app, limits=limits, hosts=hosts, key=key, draining=lambda: server.draining, metrics=metrics, say=say)
-    server = Server(guard, limits)
     place, number = listener.getsockname()[:2]
-    say(f"Serving {', '.join(served)} at http://{f'[{place}]' if ':' in place else place}:{number}")
+    address = f"http://{f'[{place}]' if ':' in place else place}:{number}"
+    server = Server(guard, limits, listening=lambda: say(f"Serving {', '.join(served)} at {address}"))
     server.run([listener])
 
 
