@@ -14,8 +14,8 @@ SOURCE = Path(taesan.__file__).parent
 # Upper floors may import lower ones and their own; `taesan` itself is the version and the lazy public functions.
 FLOORS = (
     ("__main__",),
-    ("cli", "serve"),
-    ("verbs",),
+    ("cli",),
+    ("serve", "verbs"),  # the verb `serve` starts the server, which asks the other verbs
     ("report", "engine", "store"),
     ("methods",),
     ("models", "tasks"),

@@ -1,12 +1,11 @@
 """Keys and hosts; and how it ends: what was begun is answered, and nothing takes longer than it may."""
 
 import json
-import os
 import time
 
 import pytest
 
-from serve.conftest import Running, post, read_reply, running
+from serve.conftest import SECONDS, Running, post, read_reply, running
 from taesan import cli
 from taesan.errors import InputMissing, OutputError, UsageError
 from taesan.verbs.serve import serve
@@ -33,7 +32,6 @@ def test_a_key_then_an_end(guarded: Running) -> None:
     assert reply.status == 200
     assert KEY not in "".join(guarded.said)
 
-    begun = time.monotonic()
     half = post(PREDICT, GOOD, Authorization=f"Bearer {KEY}")
     with guarded.connect() as slow, guarded.connect() as late, guarded.connect() as idle:
         slow.sendall(half[:-5])
@@ -46,8 +44,8 @@ def test_a_key_then_an_end(guarded: Running) -> None:
         assert read_reply(late).status in (200, 503)
         assert read_reply(slow).status == 503
         assert read_reply(idle).status == 0
-    assert guarded.process.wait(20) == 0
-    assert time.monotonic() - begun < 10 + float(os.environ.get("SLOWER", "1"))
+    assert guarded.process.wait(SECONDS) == 0  # having been asked to end is no failure
+    assert not [line for line in guarded.said if "Cancel" in line]  # the bodies' own deadline came first
 
 
 @pytest.mark.parametrize(

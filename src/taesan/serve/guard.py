@@ -18,7 +18,7 @@ from taesan.serve.faults import Fault
 from taesan.serve.metrics import Metrics
 
 METHODS = ("GET", "HEAD", "POST")
-OPEN = ("/healthz", "/readyz")  # without a key, as the page's own files are
+LAST_BODY_SECONDS = 2.0  # for what is still on its way when the server is to end
 SECURITY = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
     "font-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
@@ -46,13 +46,21 @@ class Guard:
         limits: ServeLimits,
         hosts: Collection[str],
         key: str | None,
-        draining: Callable[[], bool],
         metrics: Metrics,
         say: Callable[[str], object],
     ):
         """`hosts` are the names it may be reached by; with a `key`, `/v1` and `/metrics` are for those who have it."""
         self._app, self._limits, self._hosts, self._key = app, limits, frozenset(hosts), key
-        self._draining, self._metrics, self._say = draining, metrics, say
+        self._metrics, self._say = metrics, say
+        self.draining = False
+        self._reading: set[asyncio.Timeout] = set()
+
+    def drain(self) -> None:
+        """From now on only what was begun is answered, and a body that is on its way has to be here soon."""
+        self.draining = True
+        soon = asyncio.get_running_loop().time() + LAST_BODY_SECONDS
+        for deadline in self._reading:
+            deadline.reschedule(min(soon, deadline.when() or soon))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         started, answer = time.perf_counter(), _Answer(send)
@@ -68,7 +76,7 @@ class Guard:
         except Gone:
             answer.status = answer.status or 499  # as nginx counts them
         except asyncio.CancelledError:
-            if not self._draining():
+            if not self.draining:
                 raise
             await answer.refuse(_draining())
         except Exception as error:
@@ -83,7 +91,7 @@ class Guard:
 
     def _check(self, scope: Scope) -> None:
         """Raises: Fault for what is wrong before the body is read."""
-        if self._draining():
+        if self.draining:
             raise _draining()
         if scope["http_version"] not in ("1.0", "1.1"):
             raise Fault(505, "version", "Expected HTTP/1.1.", CLOSE)
@@ -130,8 +138,10 @@ class Guard:
         if len(length) > 15 or int(length) > most:
             raise large
         body = bytearray()
+        deadline = asyncio.timeout(self._limits.body_seconds)
+        self._reading.add(deadline)
         try:
-            async with asyncio.timeout(self._limits.body_seconds):
+            async with deadline:
                 more = True
                 while more:
                     message = await receive()
@@ -143,7 +153,10 @@ class Guard:
                     more = message.get("more_body", False)
         except TimeoutError:
             seconds = self._limits.body_seconds
-            raise Fault(408, "body-slow", f"The body did not come within {seconds:g} seconds.", CLOSE) from None
+            slow = Fault(408, "body-slow", f"The body did not come within {seconds:g} seconds.", CLOSE)
+            raise (_draining() if self.draining else slow) from None
+        finally:
+            self._reading.discard(deadline)
         if not body and scope["method"] == "POST":
             raise Fault(400, "body-empty", "The body is empty; expected a JSON object.")
         return bytes(body)

@@ -7,13 +7,13 @@ import signal
 import socket
 from collections.abc import Callable
 from types import FrameType
-from typing import Any
 
 import h11
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from taesan.config import ServeLimits
+from taesan.serve.guard import Guard
 
 LINGER_SECONDS = 2.0  # for a client to read the last answer, or to send the rest of what was refused
 
@@ -79,16 +79,14 @@ class Protocol(H11Protocol):
 
 
 class Server(uvicorn.Server):
-    """A server that says when it is `listening` and that it is `draining`, and ends well after a signal."""
+    """A server that says when it is `listening`, and ends well after a signal."""
 
-    draining = False
-
-    def __init__(self, app: Any, limits: ServeLimits, *, listening: Callable[[], object]):
-        self._listening = listening
+    def __init__(self, guard: Guard, limits: ServeLimits, *, listening: Callable[[], object]):
+        self._guard, self._listening = guard, listening
         protocol = type("Protocol", (Protocol,), {"limits": limits})
         super().__init__(
             uvicorn.Config(
-                app,
+                guard,
                 http=protocol,
                 ws="none",
                 lifespan="off",
@@ -115,7 +113,7 @@ class Server(uvicorn.Server):
         self.should_exit = True
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        self.draining = True
+        self._guard.drain()
         await super().shutdown(sockets)
         with contextlib.suppress(asyncio.TimeoutError):  # what was cancelled still says so
             if self.server_state.tasks:

@@ -45,15 +45,15 @@ def serve(
     limits = limits or ServeLimits()
     key = _key(api_key_file)
     hosts = _hosts(host, allow_hosts, key)
-    listener = _bind(host, port)
-    served = open_models([str(one) for one in models], device=device, queue_items=limits.queue_items)
-    metrics = Metrics(served)
-    app = create_app(served, ready=lambda: not server.draining, metrics=metrics.text)
-    guard = Guard(app, limits=limits, hosts=hosts, key=key, draining=lambda: server.draining, metrics=metrics, say=say)
-    place, number = listener.getsockname()[:2]
-    address = f"http://{f'[{place}]' if ':' in place else place}:{number}"
-    server = Server(guard, limits, listening=lambda: say(f"Serving {', '.join(served)} at {address}"))
-    server.run([listener])
+    with _bind(host, port) as listener:
+        served = open_models([str(one) for one in models], device=device, queue_items=limits.queue_items)
+        metrics = Metrics(served)
+        app = create_app(served, ready=lambda: not guard.draining, metrics=metrics.text)
+        guard = Guard(app, limits=limits, hosts=hosts, key=key, metrics=metrics, say=say)
+        place, number = listener.getsockname()[:2]
+        address = f"http://{f'[{place}]' if ':' in place else place}:{number}"
+        server = Server(guard, limits, listening=lambda: say(f"Serving {', '.join(served)} at {address}"))
+        server.run([listener])
 
 
 def _key(path: str | Path | None) -> str | None:
