@@ -24,6 +24,7 @@ TASKS = ("classification", "pair", "ner", "qa", "generation")
 METHODS = ("finetune", "lora", "prefix", "prompt", "in-context")
 FORMATS = ("csv", "tsv", "jsonl", "text", "squad", "conll", "markup")
 OBJECTIVES = ("masked", "causal")
+DEVICES = "where torch computes: cpu, cuda, mps; auto: the ONNX graph where there is one, else torch on the CPU"
 OUR_BUG = 70
 
 
@@ -258,8 +259,13 @@ def _export(options: argparse.Namespace) -> None:
         options.model,
         format=options.format,
         output=options.output,
+        int8=options.int8,
+        validation=options.validation,
+        encoding=options.encoding,
+        columns=_columns(options),
         backbone=options.backbone,
         overwrite=options.overwrite,
+        quiet=options.quiet,
     )
     print(f"The export is in {folder}.")
 
@@ -276,6 +282,7 @@ def _serve(options: argparse.Namespace) -> None:
         device=options.device,
         limits=_from_flags(ServeLimits, options),
         say=_talk,
+        quiet=options.quiet,
     )
 
 
@@ -337,7 +344,7 @@ def _parser() -> argparse.ArgumentParser:
     verb.add_argument("--context", metavar="TEXT", help="where the answer is to be found")
     verb.add_argument("--details", action="store_true", help="for qa, the chances of every word to start and to end it")
     verb.add_argument("--output", metavar="FILE", help="where the answers go; else to stdout")
-    verb.add_argument("--device", default="cpu", help="where to compute: cpu, cuda, mps")
+    verb.add_argument("--device", default="auto", help=DEVICES)
     verb.add_argument("--backbone", help="where the backbone is that the model adds to, should it have moved")
     _add_reading(verb, formats=True)
 
@@ -348,7 +355,7 @@ def _parser() -> argparse.ArgumentParser:
     verb.add_argument("--json", action="store_true", help="as JSON")
     verb.add_argument("--seed", type=int, default=42, help="seed of the bootstrap (42)")
     verb.add_argument("--orders", type=int, default=0, metavar="N", help="in context: also with the shots in N orders")
-    verb.add_argument("--device", default="cpu", help="where to compute: cpu, cuda, mps")
+    verb.add_argument("--device", default="auto", help=DEVICES)
     verb.add_argument("--backbone", help="where the backbone is that the model adds to, should it have moved")
     _add_reading(verb, formats=True)
 
@@ -389,15 +396,23 @@ def _parser() -> argparse.ArgumentParser:
     verb.add_argument("prompts", metavar="PROMPT", nargs="+", help="what is to be answered, or gone on with")
     _add_flags(verb, GenerationOptions)
     verb.add_argument("--json", action="store_true", help="JSON lines, with probabilities")
-    verb.add_argument("--device", default="cpu", help="where to compute: cpu, cuda, mps")
+    verb.add_argument("--device", default="auto", help=DEVICES)
     verb.add_argument("--backbone", help="where the backbone is that the model adds to, should it have moved")
 
     verb = _verb(verbs, "export", "a model folder for other libraries", _export)
     verb.add_argument("model", metavar="DIR", help="a model folder")
-    verb.add_argument("--format", required=True, choices=("hf", "peft"), help="hf: for transformers; peft: for PEFT")
-    verb.add_argument("--output", metavar="FOLDER", required=True, help="the folder to make")
+    verb.add_argument(
+        "--format",
+        required=True,
+        choices=("onnx", "hf", "peft"),
+        help="onnx: a graph in DIR/onnx, by which predict then answers without torch; hf: for transformers; peft",
+    )
+    verb.add_argument("--output", metavar="FOLDER", help="the folder to make, for hf and peft")
+    verb.add_argument("--int8", action="store_true", help="onnx: matrices in 8 bits, if the answers stay the same")
+    verb.add_argument("--validation", metavar="FILE", help="onnx: rows to hold the graph against the model on")
     verb.add_argument("--overwrite", action="store_true", help="replace an export that stands there")
     verb.add_argument("--backbone", help="where the backbone is that the model adds to, should it have moved")
+    _add_reading(verb)
 
     verb = _verb(verbs, "serve", "models behind HTTP, and a page that shows what they think", _serve)
     verb.add_argument("models", metavar="DIR", nargs="+", help="model folders, NAME=DIR, or backbones")
@@ -407,7 +422,7 @@ def _parser() -> argparse.ArgumentParser:
     verb.add_argument(
         "--allow-host", metavar="NAME", action="append", default=[], help="a host name by which it is reached"
     )
-    verb.add_argument("--device", default="cpu", help="where to compute: cpu, cuda, mps")
+    verb.add_argument("--device", default="auto", help=DEVICES)
     _add_flags(verb, ServeLimits)
 
     verb = _verb(verbs, "show", "what a model folder is, from what, with which score", _show)

@@ -205,6 +205,7 @@ class Folder:
         except OSError as error:
             raise StorageError(f"{path / manifest_name} cannot be read: {error.strerror}") from None
         self.manifest = _unsealed(content, path / manifest_name)
+        self.sha256 = hashlib.sha256(content).hexdigest()  # of the manifest, and so of all that is in the folder
         version = self.manifest.get("format_version")
         if version != FORMAT_VERSION:
             raise StorageError(
@@ -218,24 +219,44 @@ class Folder:
 
     def read(self, name: str) -> bytes:
         """The file's bytes. Raises: StorageError where they are not those that were saved."""
-        expected = self.manifest["files"].get(name)
-        if expected is None:
-            raise StorageError(f"{self.path} has no {name} in its manifest")
+        self._check_named(name)
         try:
             content = (self.path / name).read_bytes()
         except OSError as error:
             raise StorageError(f"{self.path / name} cannot be read: {error.strerror}") from None
-        if len(content) != expected["bytes"]:
+        self._check(name, len(content), hashlib.sha256(content).hexdigest())
+        return content
+
+    def _check_named(self, name: str) -> None:
+        if name not in self.manifest["files"]:
+            raise StorageError(f"{self.path} has no {name} in its manifest")
+
+    def _check(self, name: str, size: int, sha256: str) -> None:
+        expected = self.manifest["files"][name]
+        if size != expected["bytes"]:
             raise StorageError(
-                f"{self.path / name} is damaged: {len(content):,} bytes, expected {expected['bytes']:,}. "
+                f"{self.path / name} is damaged: {size:,} bytes, expected {expected['bytes']:,}. "
                 "Copy the folder again or make it again."
             )
-        if hashlib.sha256(content).hexdigest() != expected["sha256"]:
+        if sha256 != expected["sha256"]:
             raise StorageError(
                 f"{self.path / name} is damaged or was changed: its SHA-256 is not the one in the manifest. "
                 "Copy the folder again or make it again."
             )
-        return content
+
+    @contextlib.contextmanager
+    def open(self, name: str) -> Iterator[BinaryIO]:
+        """The file, open at its beginning and verified: for what is too large to be held in memory twice."""
+        self._check_named(name)
+        try:
+            file = (self.path / name).open("rb")
+        except OSError as error:
+            raise StorageError(f"{self.path / name} cannot be read: {error.strerror}") from None
+        with file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+            self._check(name, file.seek(0, os.SEEK_END), digest)
+            file.seek(0)
+            yield file
 
     def read_all(self) -> dict[str, bytes]:
         """Every file, all verified."""

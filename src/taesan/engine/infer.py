@@ -1,10 +1,13 @@
 """The one inference path: items in, a head's outputs out, the same bits whoever the neighbours are. No torch here.
 
-Every item goes into the bucket of its own length, and a bucket's batches always have the same shape, filled up with
-empty rows: then no matrix product changes its size, and no sum its order, with the company an item is in.
+A session says which batches an item goes into by its length alone. On torch that is the bucket of that length, and a
+bucket's batches always have the same shape, filled up with empty rows: then no matrix product changes its size, and no
+sum its order, with the company an item is in. On ONNX it is a batch of its own.
 """
 
+import contextlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Protocol, TypeVar
@@ -37,6 +40,12 @@ class Writing:
 
 class Session(Protocol):
     """A model that answers: arrays in, arrays out."""
+
+    workers: int  # batches that may be in work at once
+
+    def batch_shape(self, length: int, max_length: int) -> tuple[int, int]:
+        """Length and rows of the batches that an item of `length` tokens goes into: always the same ones."""
+        ...
 
     def run(self, batch: Arrays) -> Logits:
         """`input_ids`, `token_type_ids`, `attention_mask`, `labels` where items have some, all with first dimension B.
@@ -71,12 +80,23 @@ def run_items(
     groups: dict[tuple[int, int], list[int]] = {}
     for index, item in enumerate(items):
         # An item that fills the model has batches without an empty place: no others may join it.
-        groups.setdefault(bucket(len(item.input_ids), max_length), []).append(index)
+        groups.setdefault(session.batch_shape(len(item.input_ids), max_length), []).append(index)
+    batches = [
+        (length, rows, members[start : start + rows])
+        for (length, rows), members in groups.items()
+        for start in range(0, len(members), rows)
+    ]
+
+    def run(batch: tuple[int, int, list[int]]) -> Logits:
+        length, rows, part = batch
+        return session.run(_batch([items[i] for i in part], length, rows, pad_id))
+
     outputs: list[Logits] = [np.empty(0, np.float32)] * len(items)
-    for (length, rows), members in groups.items():
-        for start in range(0, len(members), rows):
-            part = members[start : start + rows]
-            result = session.run(_batch([items[i] for i in part], length, rows, pad_id))
+    with contextlib.ExitStack() as stack:
+        if several := min(session.workers, len(batches)) > 1:
+            pool = stack.enter_context(ThreadPoolExecutor(session.workers))
+        results = pool.map(run, batches) if several else map(run, batches)
+        for (_, _, part), result in zip(batches, results, strict=True):
             if advance is not None:
                 advance(len(part))
             for index, row in zip(part, result, strict=False):

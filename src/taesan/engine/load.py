@@ -1,170 +1,79 @@
-"""A model folder as a predictor: verified, rebuilt, ready to answer."""
+"""A model folder as a predictor: by its ONNX graph where there is one, else by torch, which is imported only then."""
 
-import json
-from collections.abc import Mapping
+import importlib
 from pathlib import Path
 from typing import Any
 
-import torch
-import transformers
-from safetensors.numpy import load as load_tensors
-from transformers import AutoConfig
-
 from taesan import store
 from taesan.config import GenerationOptions
-from taesan.engine.asking import read_asking
 from taesan.engine.infer import Asked, Predictor
-from taesan.engine.process import check_device
-from taesan.engine.score import local_scorer
-from taesan.engine.scoring import TextPredictor
-from taesan.engine.session import TorchSession
-from taesan.errors import StorageError, UsageError, escape
-from taesan.methods import METHODS, refuse_combination
-from taesan.methods.base import Adapted, Adapter, Additions, Method, adapt
-from taesan.models.adapters import FILES as ADAPTER_FILES
-from taesan.models.adapters import load_head, read_arrays
-from taesan.models.backbone import find, load_arrays, model_class, seek
-from taesan.models.shared import SharedBackbone
+from taesan.errors import StorageError, UsageError
 from taesan.tasks import TASKS
 from taesan.tasks.base import EncodeOptions, Learnt, Task
 from taesan.tasks.classification import Classification
-from taesan.tasks.cloze import Cloze
-from taesan.tasks.templates import label_words, read
+from taesan.tasks.cloze import read_cloze
+from taesan.text.tokenizer import FILES as TOKENIZER_FILES
 from taesan.text.tokenizer import Tokenizer
 
-SharedBackbones = dict[str, SharedBackbone]  # by SHA-256: adapters that are opened with the same one share it
+DEVICE = "auto"  # the graph where there is one, else torch on the CPU
+GRAPH_FOLDER = "onnx"
+GRAPH_FILE = "model.onnx"
 
 
 def open_predictor(
-    path: str | Path,
-    *,
-    device: str = "cpu",
-    backbone: str | None = None,
-    shared: SharedBackbones | None = None,
+    path: str | Path, *, device: str = DEVICE, backbone: str | None = None, shared: dict[str, Any] | None = None
 ) -> tuple[Asked, dict[str, Any]]:
     """The predictor of a model folder, and its manifest.
 
-    What adds to a backbone looks for it under `backbone`, where it was, and among the embedded ones. Folders that are
-    opened with the same `shared` have their backbone in memory once.
-    Raises: InputMissing, StorageError where it is no model for a task or does not verify, or the backbone is another.
+    Named a device or a backbone, it is torch that answers, whether or not there is a graph. What adds to a backbone
+    looks for it under `backbone`, where it was, and among the embedded ones. Folders that are opened with the same
+    `shared`, a dict that starts empty, have their backbone in memory once.
+    Raises: InputMissing, StorageError where it is no model for a task or does not verify, or the backbone is another;
+    UsageError where onnxruntime is not installed.
     """
-    check_device(device)
     folder = store.open_model(path)
-    manifest = folder.manifest
-    task, method = TASKS.get(manifest.get("task", "")), METHODS.get(manifest.get("method", ""))
-    if task is None or method is None:
-        kind = manifest.get("kind")
-        raise StorageError(
-            f"{path} is a {escape(kind)}, not a model for a task. Fit one: taesan fit TASK TRAIN --backbone {path}"
-            if kind == "backbone"
-            else f"{path} is for the task {escape(manifest.get('task'))} by {escape(manifest.get('method'))}, "
-            "which this taesan does not know. Upgrade taesan."
-        )
-    contents = folder.read_all()
-    learnt = Learnt(tuple(manifest["labels"]), manifest.get("counts", {}))
-    options = EncodeOptions(**manifest["encode"])
-    if method.trains and not isinstance(method, Adapter):
-        tokenizer = Tokenizer.from_bytes(contents, str(path))
-        adapted = _whole(task, method, contents, str(path)).to(torch.device(device))
-    else:
-        base = _shared(manifest, backbone, {} if shared is None else shared)
-        tokenizer = base.backbone.tokenizer
-        if not method.trains:
-            asking = read_asking(contents, task, learnt.labels, str(path))
-            model = adapt(method, base.model("language_model")).to(torch.device(device))
-            masked = base.backbone.kind == "masked"
-            scorer = local_scorer(model, tokenizer, masked=masked, max_length=options.max_length)
-            answers = TextPredictor(task, scorer, tokenizer, learnt, options, asking)
-            answers.generation = GenerationOptions() if task.head == "language_model" else None
-            return answers, manifest
-        if "template.toml" in contents and isinstance(task, Classification):
-            task = _cloze(task, contents, learnt, masked=base.backbone.kind == "masked")
-        adapted = _adapter(task, method, base, manifest, contents, learnt, str(path)).to(torch.device(device))
-    predictor = Predictor(task, TorchSession(adapted, device), tokenizer, learnt, options)
-    predictor.generation = GenerationOptions() if task.head == "language_model" else None
-    return predictor, manifest
+    task = TASKS.get(folder.manifest.get("task", ""))
+    if task is not None and device == DEVICE and backbone is None and (folder.path / GRAPH_FOLDER).exists():
+        return _open_graph(folder, task, str(path)), folder.manifest
+    device = "cpu" if device == DEVICE else device
+    return _on_torch().open_predictor(path, device=device, backbone=backbone, shared=shared)
 
 
-def open_adapted(path: str | Path, *, backbone: str | None = None) -> tuple[Adapted, SharedBackbone, store.Folder]:
-    """The model of an adapter's folder, its backbone, and the folder. Raises: UsageError where it is no adapter."""
-    shared: SharedBackbones = {}
-    folder = store.open_model(path)
-    predictor, manifest = open_predictor(path, backbone=backbone, shared=shared)
-    if not isinstance(METHODS[manifest["method"]], Adapter) or not isinstance(predictor, Predictor):
-        raise UsageError(f"{path} is by {manifest['method']}, which adds nothing to a backbone")
-    session = predictor.session
-    assert isinstance(session, TorchSession)
-    (base,) = shared.values()
-    return session.model, base, folder
-
-
-def _whole(task: Task, method: Method, contents: Mapping[str, bytes], name: str) -> Adapted:
-    config = json.loads(contents["config.json"])
-    if config.get("model_type") not in transformers.CONFIG_MAPPING:
-        raise StorageError(f"{name} is of type {escape(config.get('model_type'))}, which transformers does not have")
-    # A language model that answers for a task is a causal one: no other is let through.
-    kind = model_class(task.head, "causal")
-    model = kind.from_config(AutoConfig.for_model(**config), trust_remote_code=False)
-    load_arrays(model, load_tensors(contents["model.safetensors"]))
-    return adapt(method, model)
-
-
-def _shared(manifest: Mapping[str, Any], name: str | None, shared: SharedBackbones) -> SharedBackbone:
-    record = manifest["backbone"]
-    if record["sha256"] not in shared or name is not None:
-        base = seek(record, name=name)
-        if (base.path / store.MANIFEST).exists():
-            store.Folder(base.path).read_all()
-        shared[record["sha256"]] = SharedBackbone(base)
-    return shared[record["sha256"]]
-
-
-def _cloze(task: Classification, contents: Mapping[str, bytes], learnt: Learnt, *, masked: bool) -> Cloze:
-    given = read(contents["template.toml"], "template.toml", task.slots)
-    (template,) = given.templates
-    return Cloze(task, template, label_words(learnt.labels, template, given, {}), masked=masked)
-
-
-def _adapter(
-    task: Task,
-    method: Method,
-    base: SharedBackbone,
-    manifest: Mapping[str, Any],
-    contents: Mapping[str, bytes],
-    learnt: Learnt,
-    name: str,
-) -> Adapted:
-    tokenizer, config = base.backbone.tokenizer, manifest["config"]
-    additions = Additions(
-        virtual_tokens=config["virtual_tokens"], rank=config["rank"], alpha=config["alpha"], seed=config["seed"]
-    )
-    choices, mask_id = (), None
-    if isinstance(task, Cloze):
-        choices, mask_id = task.choices(tokenizer), task.mask_id(tokenizer)
-    model = base.model(task.head, task.outputs(learnt))
-    adapted = adapt(method, model, additions, choices=choices, mask_id=mask_id)
-    assert isinstance(method, Adapter)
-    arrays = read_arrays(contents[ADAPTER_FILES[1]], f"{name}/{ADAPTER_FILES[1]}")
-    try:
-        method.load(adapted.encoder, adapted.head.prefix, arrays)
-        load_head(adapted.head, method.peft_config(adapted.encoder, additions), arrays)
-    except (KeyError, ValueError, RuntimeError) as error:
-        raise StorageError(f"{name} does not fit its backbone: {escape(error)}. Make it again.") from None
-    return adapted
-
-
-def open_writer(name: str | Path, *, device: str = "cpu", backbone: str | None = None) -> Asked:
+def open_writer(name: str | Path, *, device: str = DEVICE, backbone: str | None = None) -> Asked:
     """A folder fitted for generation; or a causal backbone, which writes as if fitted on texts without prompts.
 
     Raises: UsageError for a masked backbone; InputMissing, StorageError.
     """
     if (Path(name) / store.MANIFEST).exists() and store.Folder(Path(name)).manifest.get("kind") == "model":
         return open_predictor(name, device=device, backbone=backbone)[0]
-    base, task, method = find(str(name)), TASKS["generation"], METHODS["finetune"]
-    refuse_combination(task, method, str(name), base.kind)
-    if (base.path / store.MANIFEST).exists():
-        store.Folder(base.path).read_all()
-    model = adapt(method, base.load(task.head)).to(torch.device(device))
-    options = EncodeOptions(max_length=base.max_length)
-    session = TorchSession(model, device)
-    return Predictor(task, session, base.tokenizer, Learnt((), {"prompted": False}), options)
+    return _on_torch().open_backbone(str(name), device="cpu" if device == DEVICE else device)
+
+
+def _on_torch() -> Any:
+    return importlib.import_module("taesan.engine.torch_load")
+
+
+def _open_graph(folder: store.Folder, task: Task, name: str) -> Asked:
+    graph, manifest = store.Folder(folder.path / GRAPH_FOLDER), folder.manifest
+    if graph.manifest.get("model") != folder.sha256:
+        raise StorageError(
+            f"{name}/{GRAPH_FOLDER} is the graph of another model. Type taesan export {name} --format onnx again, "
+            f"or remove {name}/{GRAPH_FOLDER}."
+        )
+    try:
+        session = importlib.import_module("taesan.engine.onnx_session").OnnxSession
+    except ImportError:
+        raise UsageError(
+            f"{name} has an ONNX graph, and onnxruntime is not installed: pip install 'taesan[onnx]'. "
+            "Or type --device cpu, and torch answers."
+        ) from None
+    learnt = Learnt(tuple(manifest["labels"]), manifest.get("counts", {}))
+    if "template.toml" in folder.names and isinstance(task, Classification):
+        task = read_cloze(task, folder.read("template.toml"), learnt, masked=graph.manifest["masked"])
+    tokenizer = Tokenizer.from_bytes({name: graph.read(name) for name in TOKENIZER_FILES}, name)
+    with graph.open(GRAPH_FILE) as file:
+        predictor = Predictor(
+            task, session(f"/dev/fd/{file.fileno()}"), tokenizer, learnt, EncodeOptions(**manifest["encode"])
+        )
+    predictor.generation = GenerationOptions() if task.head == "language_model" else None
+    return predictor

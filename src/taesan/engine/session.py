@@ -9,7 +9,7 @@ import torch
 from taesan.config import GenerationOptions
 from taesan.engine.decoding import Generated
 from taesan.engine.generate import Generator
-from taesan.engine.infer import Arrays, OnToken, Writing
+from taesan.engine.infer import Arrays, OnToken, Writing, bucket
 from taesan.methods.base import Adapted
 from taesan.tasks.base import Logits
 from taesan.text.tokenizer import Ids
@@ -18,9 +18,14 @@ from taesan.text.tokenizer import Ids
 class TorchSession:
     """Asks an adapted model for its answers. Dropout is off within, and as it was after."""
 
+    workers = 1  # torch itself uses all cores
+
     def __init__(self, model: Adapted, device: torch.device | str = "cpu", autocast: torch.dtype | None = None):
         self.model, self._device, self._autocast = model, torch.device(device), autocast
         self._generator: Generator | None = None
+
+    def batch_shape(self, length: int, max_length: int) -> tuple[int, int]:
+        return bucket(length, max_length)
 
     def run(self, batch: Arrays) -> Logits:
         tensors = {name: torch.from_numpy(array).to(self._device) for name, array in batch.items()}

@@ -79,7 +79,7 @@ class _Prefixed(Whole):
 
     def forward(self, batch: Batch) -> torch.Tensor:
         ids, mask = batch["input_ids"], batch["attention_mask"]
-        rows = len(ids)
+        rows = ids.shape[0]  # len() would fix it when the model is exported
         cache = cache_of(self.before(), rows)
         mask = torch.cat([mask.new_ones(rows, self._tokens), mask], dim=1)  # (B, V + T)
         backbone: Any = self.backbone

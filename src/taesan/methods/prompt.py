@@ -84,7 +84,7 @@ class _Prompted(Whole):
 
     def forward(self, batch: Batch) -> torch.Tensor:
         ids, mask = batch["input_ids"], batch["attention_mask"]
-        rows, tokens = len(ids), len(self.prompt)
+        rows, tokens = ids.shape[0], len(self.prompt)  # len() would fix the rows when the model is exported
         words = self.backbone.get_input_embeddings()(ids)
         both = torch.cat([self.embeddings().expand(rows, -1, -1), words], dim=1)  # (B, V + T, D)
         more = {"attention_mask": torch.cat([mask.new_ones(rows, tokens), mask], dim=1)}

@@ -1,8 +1,8 @@
-"""While training, the last layer of a BERT-like encoder is computed only where its output is read.
+"""The last layer of a BERT-like encoder, computed only where its output is read: while training, and in a graph.
 
 A classifier reads the first token, a masked language model the masked ones. Every token still gives a key and a value;
 the query, the attention's projection and the feed-forward layer, ten of a layer's twelve matrices, are needed only
-where the head reads. Outside training nothing changes.
+where the head reads.
 """
 
 from collections.abc import Callable
@@ -17,7 +17,17 @@ _KINDS = ("bert", "camembert", "electra", "roberta", "roberta-prelayernorm", "xl
 
 
 def train_last_layer_at(model: PreTrainedModel, wanted: Callable[[torch.Tensor], torch.Tensor | None]) -> bool:
-    """Whether `model` now trains so: its hidden states are then those of the positions `wanted(hidden)`, (B, K).
+    """The same while the model trains, and outside of training nothing changes."""
+    return compute_last_layer_at(model, wanted, training_only=True)
+
+
+def compute_last_layer_at(
+    model: PreTrainedModel,
+    wanted: Callable[[torch.Tensor], torch.Tensor | None],
+    *,
+    training_only: bool = False,
+) -> bool:
+    """Whether `model` now does so: its hidden states are then those of the positions `wanted(hidden)`, (B, K).
 
     `hidden` is (B, T, D), None means all positions. Losses and gradients are the same to rounding. The model may not be
     copied (`copy.deepcopy`) afterwards: the copy's last layer would still be the original's.
@@ -26,8 +36,8 @@ def train_last_layer_at(model: PreTrainedModel, wanted: Callable[[torch.Tensor],
     """
     config = model.config
     absolute = getattr(config, "position_embedding_type", "absolute") == "absolute"
-    plain = absolute and config._attn_implementation == "sdpa" and not getattr(config, "is_decoder", False)
-    if config.model_type not in _KINDS or not plain:
+    known = config._attn_implementation in ("sdpa", "eager")
+    if config.model_type not in _KINDS or not absolute or not known or getattr(config, "is_decoder", False):
         return False
     encoder: Any = model.base_model.encoder
     attention = encoder.layer[-1].attention
@@ -35,11 +45,11 @@ def train_last_layer_at(model: PreTrainedModel, wanted: Callable[[torch.Tensor],
     chosen: list[torch.Tensor | None] = [None]  # from the query to the residual of the same layer
 
     def some(hidden_states: torch.Tensor, attention_mask: torch.Tensor | None = None, **others: Any) -> Any:
-        training = inner.training and others.get("past_key_values") is None
-        chosen[0] = wanted(hidden_states) if training else None
+        applies = (inner.training or not training_only) and others.get("past_key_values") is None
+        chosen[0] = wanted(hidden_states) if applies else None
         if chosen[0] is None:
             return whole(hidden_states, attention_mask, **others)
-        rows = len(hidden_states)
+        rows = hidden_states.shape[0]
         query, key, value = (
             projected.view(rows, -1, inner.num_attention_heads, inner.attention_head_size).transpose(1, 2)
             for projected in (
@@ -49,7 +59,13 @@ def train_last_layer_at(model: PreTrainedModel, wanted: Callable[[torch.Tensor],
             )
         )  # (B, H, K, D/H), twice (B, H, T, D/H)
         mask = None if attention_mask is None else attention_mask[:, :, :1]  # padding is the same to every query
-        context = scaled_dot_product_attention(query, key, value, attn_mask=mask, dropout_p=inner.dropout.p)
+        if config._attn_implementation == "eager":
+            scores = torch.matmul(query, key.transpose(2, 3)) * query.shape[-1] ** -0.5
+            scores = scores if mask is None else scores + mask
+            context = torch.matmul(inner.dropout(scores.softmax(dim=-1)), value)
+        else:
+            dropout = inner.dropout.p if inner.training else 0.0
+            context = scaled_dot_product_attention(query, key, value, attn_mask=mask, dropout_p=dropout)
         return context.transpose(1, 2).reshape(rows, chosen[0].shape[1], -1), None
 
     def residual(_module: Any, inputs: tuple[torch.Tensor, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:

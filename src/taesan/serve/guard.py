@@ -48,10 +48,11 @@ class Guard:
         key: str | None,
         metrics: Metrics,
         say: Callable[[str], object],
+        quiet: bool,
     ):
         """`hosts` are the names it may be reached by; with a `key`, `/v1` and `/metrics` are for those who have it."""
         self._app, self._limits, self._hosts, self._key = app, limits, frozenset(hosts), key
-        self._metrics, self._say = metrics, say
+        self._metrics, self._say, self._quiet = metrics, say, quiet
         self.draining = False
         self._reading: set[asyncio.Timeout] = set()
 

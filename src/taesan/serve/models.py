@@ -11,7 +11,7 @@ import taesan
 from taesan import store
 from taesan.config import ServeLimits
 from taesan.engine.infer import Asked, Predictor
-from taesan.engine.load import open_predictor, open_writer
+from taesan.engine.load import DEVICE, open_predictor, open_writer
 from taesan.errors import UsageError, escape
 from taesan.models.locate import EMBEDDED_PREFIX, locate
 from taesan.serve.worker import Worker
@@ -48,7 +48,7 @@ class Served:
 
 
 def open_models(
-    given: Sequence[str], *, device: str = "cpu", queue_items: int = ServeLimits.queue_items
+    given: Sequence[str], *, device: str = DEVICE, queue_items: int = ServeLimits.queue_items
 ) -> dict[str, Served]:
     """Each of `DIR`, `NAME=DIR`, or a backbone's name, by the name that it is served under.
 
@@ -101,7 +101,9 @@ def _open_backbone(name: str, path: str, device: str, queue_items: int) -> Serve
     # With ONNX graphs alone torch is never loaded; a backbone needs it.
     backbone = import_module("taesan.models.backbone").find(path)
     causal = backbone.kind == "causal"
-    model: LanguageModel = import_module("taesan.engine.vocabulary").LanguageModel(path, backbone.kind, device=device)
+    model: LanguageModel = import_module("taesan.engine.vocabulary").LanguageModel(
+        path, backbone.kind, device="cpu" if device == DEVICE else device
+    )
     asked = open_writer(path, device=device) if causal else None
     description = _identity(name) | {
         "task": "next" if causal else "fill",

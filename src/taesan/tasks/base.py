@@ -76,6 +76,11 @@ class Encoded:
 class Prediction(Protocol):
     """An answer with its probabilities."""
 
+    @property
+    def decision(self) -> object:
+        """What is answered, without how likely it is: equal where two models say the same."""
+        ...
+
     def as_dict(self) -> dict[str, Any]:
         """The answer as `predict` prints it."""
         ...

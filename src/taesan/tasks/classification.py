@@ -37,6 +37,10 @@ class ClassPrediction:
     label: str
     probabilities: dict[str, float]
 
+    @property
+    def decision(self) -> str:
+        return self.label
+
     def as_dict(self) -> dict[str, Any]:
         return {"label": self.label, "probabilities": self.probabilities}
 

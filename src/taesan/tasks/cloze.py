@@ -7,7 +7,7 @@ import numpy as np
 from taesan.tasks.base import IGNORED, Encoded, EncodeOptions, Example, HeadKind, Item, Learnt
 from taesan.tasks.classification import Classification
 from taesan.tasks.fitting import fit_slots
-from taesan.tasks.templates import Template
+from taesan.tasks.templates import Template, label_words, read
 from taesan.text.tokenizer import Ids, Tokenizer
 
 
@@ -56,3 +56,10 @@ class Cloze(Classification):
             return np.concatenate([tokenizer.layout.prefix, before]).astype(np.int32)
         before, after = tokenizer.ids([prompt.before, prompt.after])
         return tokenizer.join(np.concatenate([before, np.full(1, tokenizer.mask_id), after]).astype(np.int32))[0]
+
+
+def read_cloze(task: Classification, template: bytes, learnt: Learnt, *, masked: bool) -> Cloze:
+    """As `fit` stored it in `template.toml`. Raises: UsageError where that is no template of the task."""
+    given = read(template, "template.toml", task.slots)
+    (own,) = given.templates
+    return Cloze(task, own, label_words(learnt.labels, own, given, {}), masked=masked)

@@ -47,6 +47,10 @@ class TextPrediction:
     tokens: int = 0
     text_bytes: int = 0
 
+    @property
+    def decision(self) -> str | None:
+        return self.text
+
     def as_dict(self) -> dict[str, Any]:
         found: dict[str, Any] = {"text": self.text, "log_probability": self.text_log_probability}
         if self.tokens:

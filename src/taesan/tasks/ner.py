@@ -45,6 +45,10 @@ class EntityPrediction:
     def spans(self) -> tuple[Span, ...]:
         return tuple(span for span, _ in self.entities)
 
+    @property
+    def decision(self) -> tuple[Span, ...]:
+        return self.spans
+
     def as_dict(self) -> dict[str, Any]:
         entities = [
             {

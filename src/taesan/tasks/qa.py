@@ -71,6 +71,11 @@ class AnswerPrediction:
     def answer(self) -> str:
         return self.answered.text if self.answered else ""
 
+    @property
+    def decision(self) -> tuple[int, int] | None:
+        best = self.answered
+        return (best.start, best.end) if best else None
+
     def as_dict(self) -> dict[str, Any]:
         best = self.answered
         found: dict[str, Any] = {"id": self.id} if self.id else {}

@@ -8,7 +8,7 @@ import numpy as np
 
 from taesan.data import Report, check_predictions, read_predictions
 from taesan.engine.infer import Asked
-from taesan.engine.load import open_predictor
+from taesan.engine.load import DEVICE, open_predictor
 from taesan.engine.scoring import TextPredictor
 from taesan.errors import UsageError
 from taesan.progress import Progress
@@ -23,7 +23,7 @@ def evaluate(
     encoding: str = "utf-8",
     columns: Mapping[str, str] | None = None,
     format: str | None = None,
-    device: str = "cpu",
+    device: str = DEVICE,
     backbone: str | None = None,
     seed: int = 42,
     orders: int = 0,

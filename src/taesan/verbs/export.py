@@ -1,36 +1,62 @@
-"""`taesan export DIR --format hf --output FOLDER`: a model folder for other libraries."""
+"""`taesan export DIR --format onnx`, or `--format hf --output FOLDER`: a model for other libraries."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
 from transformers import PreTrainedModel
 
 from taesan import store
-from taesan.engine.load import open_adapted, open_predictor
+from taesan.engine.torch_load import open_adapted, open_predictor
 from taesan.errors import OutputError, UsageError, escape
 from taesan.methods import METHODS
 from taesan.methods.base import Adapter
 from taesan.methods.lora import merge
 from taesan.models.adapters import FILES as ADAPTER_FILES
 from taesan.models.backbone import config_bytes, labelled_config, model_arrays
+from taesan.progress import Progress
 from taesan.text.tokenizer import Tokenizer
+from taesan.verbs.graph import export_graph
+from taesan.verbs.reading import Source
 
-FORMATS = ("hf", "peft")
+FORMATS = ("onnx", "hf", "peft")
 FULL = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json")
 
 
 def export(
-    model: str | Path, *, format: str, output: str | Path, backbone: str | None = None, overwrite: bool = False
+    model: str | Path,
+    *,
+    format: str,
+    output: str | Path | None = None,
+    int8: bool = False,
+    validation: str | Path | None = None,
+    encoding: str = "utf-8",
+    columns: Mapping[str, str] | None = None,
+    backbone: str | None = None,
+    overwrite: bool = False,
+    quiet: bool = True,
 ) -> Path:
-    """The folder `output`, which was made.
+    """The folder which was made: `output`, or, of a graph, `onnx` in the model's own, where `predict` finds it.
 
+    `onnx`: one graph, held against the model on the rows of `validation`, else on samples; with `int8` its matrices are
+    in 8 bits, and it is written only where it answers these rows, labelled and unseen, as the model does.
     `hf`: the whole model for transformers; LoRA's products are added to the matrices. `peft`: the adapter, and in
     `backbone/` beside it what it adds to, so that PEFT opens it.
-    Raises: UsageError for a format that the model does not go into; InputMissing, OutputError, StorageError.
+    Raises: UsageError for a format that the model does not go into, or a graph that does not agree with it; DataError,
+    InputMissing, OutputError, StorageError.
     """
     if format not in FORMATS:
         raise UsageError(f"format is {escape(format)}; expected one of {', '.join(FORMATS)}")
+    if format == "onnx":
+        if output is not None:
+            raise UsageError(f"a graph lies in the model's own folder, {model}/onnx; leave --output out")
+        source, say = Source(encoding, columns or {}), Progress("", enabled=not quiet).say
+        return export_graph(model, int8=int8, validation=validation, source=source, backbone=backbone, say=say)
+    if int8 or validation is not None:
+        raise UsageError("--int8 and --validation are for --format onnx")
+    if output is None:
+        raise UsageError(f"--format {format} makes a folder of its own: name it, --output FOLDER")
     folder = store.open_model(model)
     method, out = METHODS.get(folder.manifest.get("method", "")), Path(output)
     if folder.manifest.get("kind") != "model" or method is None:

@@ -8,7 +8,7 @@ from typing import Any
 from taesan.config import GenerationOptions
 from taesan.engine.decoding import Candidate, Chosen, Generated
 from taesan.engine.infer import Asked
-from taesan.engine.load import open_writer
+from taesan.engine.load import DEVICE, open_writer
 from taesan.errors import DataError, Problem, UsageError
 from taesan.tasks.base import Example
 from taesan.text.tokenizer import Tokenizer
@@ -76,7 +76,7 @@ def generate(
     prompts: Sequence[str],
     *,
     options: GenerationOptions | None = None,
-    device: str = "cpu",
+    device: str = DEVICE,
     backbone: str | None = None,
     on_text: OnText | None = None,
     on_step: OnStep | None = None,

@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 from taesan.data import Report
 from taesan.engine.infer import CHUNK_ROWS, Asked
-from taesan.engine.load import open_predictor
+from taesan.engine.load import DEVICE, open_predictor
 from taesan.errors import DataError, Problem, escape
 from taesan.progress import Progress
 from taesan.tasks.base import Example, Prediction
@@ -20,7 +20,7 @@ def predict(
     model: str | Path | Asked,
     texts: Iterable[str | Sequence[str]],
     *,
-    device: str = "cpu",
+    device: str = DEVICE,
     backbone: str | None = None,
 ) -> Iterator[Prediction]:
     """One prediction a text, in order, as they come.

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from taesan.config import ServeLimits
+from taesan.engine.load import DEVICE
 from taesan.errors import InputMissing, OutputError, UsageError, escape
 
 try:
@@ -30,13 +31,14 @@ def serve(
     port: int = 8000,
     api_key_file: str | Path | None = None,
     allow_hosts: Sequence[str] = (),
-    device: str = "cpu",
+    device: str = DEVICE,
     limits: ServeLimits | None = None,
     say: Callable[[str], object] = lambda line: None,
+    quiet: bool = False,
 ) -> None:
     """Serves until a signal comes, then answers what it has begun, for at most `limits.drain_seconds`.
 
-    `models` are folders, `NAME=DIR`, or backbones. `say` is told of the address, then of each request.
+    `models` are folders, `NAME=DIR`, or backbones. `say` is told of the address, then, not `quiet`, of requests.
     Another address than this machine's own needs a key, in a file or in TAESAN_API_KEY, and `allow_hosts`, the names
     by which it is reached.
 
@@ -49,7 +51,7 @@ def serve(
         served = open_models([str(one) for one in models], device=device, queue_items=limits.queue_items)
         metrics = Metrics(served)
         app = create_app(served, ready=lambda: not guard.draining, metrics=metrics.text)
-        guard = Guard(app, limits=limits, hosts=hosts, key=key, metrics=metrics, say=say)
+        guard = Guard(app, limits=limits, hosts=hosts, key=key, metrics=metrics, say=say, quiet=quiet)
         place, number = listener.getsockname()[:2]
         address = f"http://{f'[{place}]' if ':' in place else place}:{number}"
         server = Server(guard, limits, listening=lambda: say(f"Serving {', '.join(served)} at {address}"))

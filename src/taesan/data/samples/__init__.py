@@ -14,3 +14,10 @@ QUESTIONS = _FOLDER / "questions.json"
 QUESTIONS_HELD_OUT = _FOLDER / "questions_held_out.json"
 PROMPTS = _FOLDER / "prompts.jsonl"
 PROMPTS_HELD_OUT = _FOLDER / "prompts_held_out.jsonl"
+HELD_OUT = {  # by task
+    "classification": REVIEWS_HELD_OUT,
+    "pair": PAIRS_HELD_OUT,
+    "ner": ENTITIES_HELD_OUT,
+    "qa": QUESTIONS_HELD_OUT,
+    "generation": PROMPTS_HELD_OUT,
+}
