@@ -278,7 +278,8 @@ function explain(error) {
     return t.error.unknown;
   }
   if (error.status === 401) page.key.hidden = false;
-  const known = { 0: t.error.unreachable, 401: t.key, 413: t.error.large, 429: t.error.busy(error.retryAfter), 503: t.error.draining };
+  const { unreachable, key, large, busy, draining } = t.error;
+  const known = { 0: unreachable, 401: key, 413: large, 429: busy(error.retryAfter), 503: draining };
   return known[error.status] ?? (error.message || t.error.unknown);
 }
 
@@ -289,7 +290,8 @@ async function load() {
     served = await models();
   } catch (error) {
     render();
-    return tell(explain(error));
+    const line = explain(error);
+    return tell(error.status === 401 && !page["key-value"].value ? "" : line); // nobody has tried a key yet
   }
   page.key.hidden = true;
   render();

@@ -93,6 +93,7 @@ export const TEXTS = {
     error: {
       unreachable: "The server does not answer. Is it still running?",
       busy: (seconds) => (seconds ? `The server is busy. Try again in ${seconds} seconds.` : "The server is busy. Try again."),
+      key: "The server does not take that key.",
       draining: "The server is about to stop.",
       large: "That is more text than the server takes.",
       unknown: "The server could not answer.",
@@ -188,6 +189,7 @@ export const TEXTS = {
     error: {
       unreachable: "서버가 답하지 않습니다. 아직 켜져 있나요?",
       busy: (seconds) => (seconds ? `서버가 바쁩니다. ${seconds}초 뒤에 다시 해 보세요.` : "서버가 바쁩니다. 다시 해 보세요."),
+      key: "서버가 그 키를 받지 않습니다.",
       draining: "서버가 곧 멈춥니다.",
       large: "서버가 받기에는 글이 너무 깁니다.",
       unknown: "서버가 답하지 못했습니다.",
