@@ -11,14 +11,18 @@ from taesan import store
 from taesan.engine.decoding import Candidate
 from taesan.errors import UsageError, escape
 from taesan.models.backbone import Backbone, find
+from taesan.models.shared import SharedBackbone
 from taesan.text.tokenizer import Ids
 
 
 class LanguageModel:
     """A backbone with its own output head, in float32, without dropout."""
 
-    def __init__(self, name: str, kind: str, *, device: str = "cpu"):
-        """Raises: UsageError where the backbone is not of that kind; InputMissing, StorageError."""
+    def __init__(self, name: str, kind: str, *, device: str = "cpu", base: SharedBackbone | None = None):
+        """`base` is the backbone where others have it too.
+
+        Raises: UsageError where the backbone is not of that kind; InputMissing, StorageError.
+        """
         self.backbone: Backbone = find(name)
         if self.backbone.kind != kind:
             verb = {"masked": "fill", "causal": "next"}[self.backbone.kind]
@@ -26,7 +30,8 @@ class LanguageModel:
         if (self.backbone.path / store.MANIFEST).exists():
             store.Folder(self.backbone.path).read_all()
         self.tokenizer = self.backbone.tokenizer
-        self._model: Any = self.backbone.load("language_model").eval()
+        model = self.backbone.load("language_model") if base is None else base.model("language_model")
+        self._model: Any = model.eval()
         self._model.to(torch.device(device))
 
     @property

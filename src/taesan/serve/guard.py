@@ -86,9 +86,9 @@ class Guard:
         seconds = time.perf_counter() - started
         route = getattr(scope.get("route"), "path", "other")
         self._metrics.observe(route, answer.status, seconds)
-        self._say(
-            f"{scope['method'] if scope['method'] in METHODS else 'other'} {route} {answer.status} {seconds:.3f}s"
-        )
+        if not self._quiet:
+            method = scope["method"] if scope["method"] in METHODS else "other"
+            self._say(f"{method} {route} {answer.status} {seconds:.3f}s")
 
     def _check(self, scope: Scope) -> None:
         """Raises: Fault for what is wrong before the body is read."""

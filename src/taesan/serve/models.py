@@ -3,7 +3,6 @@
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +10,7 @@ import taesan
 from taesan import store
 from taesan.config import ServeLimits
 from taesan.engine.infer import Asked, Predictor
-from taesan.engine.load import DEVICE, open_predictor, open_writer
+from taesan.engine.load import DEVICE, open_language_model, open_predictor
 from taesan.errors import UsageError, escape
 from taesan.models.locate import EMBEDDED_PREFIX, locate
 from taesan.serve.worker import Worker
@@ -81,7 +80,7 @@ def _named(given: str) -> tuple[str, str]:
 
 def _open(name: str, path: str, device: str, shared: dict[str, Any], queue_items: int) -> Served:
     if _is_backbone(path):
-        return _open_backbone(name, path, device, queue_items)
+        return _open_backbone(name, path, device, shared, queue_items)
     asked, manifest = open_predictor(path, device=device, shared=shared)
     inputs = tuple(field.name for field in asked.task.fields if field.kind == "text")
     return Served(
@@ -97,14 +96,9 @@ def _is_backbone(path: str) -> bool:
     return store.open_model(folder).manifest.get("kind") == "backbone"
 
 
-def _open_backbone(name: str, path: str, device: str, queue_items: int) -> Served:
-    # With ONNX graphs alone torch is never loaded; a backbone needs it.
-    backbone = import_module("taesan.models.backbone").find(path)
-    causal = backbone.kind == "causal"
-    model: LanguageModel = import_module("taesan.engine.vocabulary").LanguageModel(
-        path, backbone.kind, device="cpu" if device == DEVICE else device
-    )
-    asked = open_writer(path, device=device) if causal else None
+def _open_backbone(name: str, path: str, device: str, shared: dict[str, Any], queue_items: int) -> Served:
+    model, asked = open_language_model(path, device=device, shared=shared)
+    backbone, causal = model.backbone, asked is not None
     description = _identity(name) | {
         "task": "next" if causal else "fill",
         "method": "backbone",
