@@ -32,7 +32,10 @@ export async function* stream(name, action, body, signal) {
     const events = (rest + text).replaceAll("\r\n", "\n").split("\n\n");
     rest = events.pop();
     for (const event of events) {
-      const data = event.split("\n").filter((line) => line.startsWith("data:")).map((line) => line.slice(5));
+      const data = event
+        .split("\n")
+        .filter((line) => line.startsWith("data:"))
+        .map((line) => line.slice(5));
       if (data.length && data.join("").trim() !== "[DONE]") yield checked(JSON.parse(data.join("\n")));
     }
   }
@@ -55,9 +58,7 @@ async function request(path, body, signal) {
   const options = body
     ? { method: "POST", headers: { ...headers, "Content-Type": "application/json" }, body: JSON.stringify(body) }
     : { headers };
-  const response = await reached(
-    fetch(path, { ...options, signal, cache: "no-store", redirect: "error" }),
-  );
+  const response = await reached(fetch(path, { ...options, signal, cache: "no-store", redirect: "error" }));
   if (response.ok) return response;
   const { error } = await response.json().catch(() => ({}));
   throw new ApiError(response.status, error?.code, error?.message, response.headers.get("Retry-After"));

@@ -32,7 +32,7 @@ let now = {}; // task, chosen models, language, its texts and numbers
 let asked = new AbortController();
 let stoppable = false;
 
-// What is chosen -------------------------------------------------------------------------------------------------------
+// What is chosen ------------------------------------------------------------------------------------------------------
 
 const inputs = (task) => INPUTS[task] ?? ["text"];
 const doing = (task) => served.filter((model) => model.task === task || ALSO[model.task] === task);
@@ -53,7 +53,7 @@ function address({ task, language, chosen = [] }) {
   return `#${new URLSearchParams([["task", task], ["language", language], ...names])}`;
 }
 
-// What is shown --------------------------------------------------------------------------------------------------------
+// What is shown -------------------------------------------------------------------------------------------------------
 
 function render() {
   const before = now;
@@ -153,7 +153,12 @@ function card(model) {
   const shots = model.shots ? ` · ${now.t.shots(model.shots)}` : "";
   const method = h("span", { class: "method" }, `${now.t.method[model.method] ?? model.method}${shots}`);
   const header = h("header", {}, h("h2", { id }, model.name), method, time);
-  return { model, time, body, element: h("article", { class: "card", "aria-labelledby": id }, header, body, changed(model)) };
+  return {
+    model,
+    time,
+    body,
+    element: h("article", { class: "card", "aria-labelledby": id }, header, body, changed(model)),
+  };
 }
 
 /** What a model changed in its backbone. */
@@ -173,7 +178,7 @@ function tell(line) {
   page.trouble.hidden = !line;
 }
 
-// What is asked --------------------------------------------------------------------------------------------------------
+// What is asked -------------------------------------------------------------------------------------------------------
 
 function write(values) {
   drafts.set(now.task, values);
@@ -185,9 +190,13 @@ function choose() {
   const names = [...page.models.querySelectorAll("input:checked")].map((box) => box.value);
   if (!names.length) {
     drawCards();
-    return tell(now.t.choose_model);
+    return tell(now.t.chooseModel);
   }
-  history.replaceState(null, "", address({ ...now, chosen: doing(now.task).filter((model) => names.includes(model.name)) }));
+  history.replaceState(
+    null,
+    "",
+    address({ ...now, chosen: doing(now.task).filter((model) => names.includes(model.name)) }),
+  );
   render();
 }
 
@@ -196,8 +205,8 @@ async function ask(wanted = [...cards.values()]) {
   const { t, task } = now;
   const values = Object.fromEntries(inputs(task).map((name) => [name, drafts.get(task)[name] ?? ""]));
   const missing = inputs(task).find((name) => !values[name].trim());
-  if (missing) return tell(t.write_first(t.input[missing]));
-  if (task === "fill" && !values.text.includes(BLANK)) return tell(t.no_blank);
+  if (missing) return tell(t.writeFirst(t.input[missing]));
+  if (task === "fill" && !values.text.includes(BLANK)) return tell(t.noBlank);
   tell("");
   asked.abort();
   asked = new AbortController();
@@ -268,7 +277,9 @@ async function writeOut(one, context, signal) {
 function options() {
   const fields = Object.keys(OPTIONS).map((name) => page.ask.elements[name]);
   const set = fields.filter((input) => !input.disabled && input.value !== "");
-  return Object.fromEntries(set.map((input) => [input.name, input.type === "checkbox" ? input.checked : input.valueAsNumber]));
+  return Object.fromEntries(
+    set.map((input) => [input.name, input.type === "checkbox" ? input.checked : input.valueAsNumber]),
+  );
 }
 
 function explain(error) {

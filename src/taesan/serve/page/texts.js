@@ -83,16 +83,16 @@ export const TEXTS = {
     unfinished: "It would have gone on.",
     nothing: "Most likely, nothing follows.",
     said: (model, answer) => `${model}: ${answer}`,
-    empty: "Nothing is served for this.",
     noModels: "No model is served.",
-    write_first: (input) => `Write something for “${input}” first.`,
-    no_blank: "Put [MASK] where a word is missing.",
-    choose_model: "Choose a model.",
+    writeFirst: (input) => `Write something for “${input}” first.`,
+    noBlank: "Put [MASK] where a word is missing.",
+    chooseModel: "Choose a model.",
     key: "This server asks for a key",
     useKey: "Use it",
     error: {
       unreachable: "The server does not answer. Is it still running?",
-      busy: (seconds) => (seconds ? `The server is busy. Try again in ${seconds} seconds.` : "The server is busy. Try again."),
+      busy: (seconds) =>
+        seconds ? `The server is busy. Try again in ${seconds} seconds.` : "The server is busy. Try again.",
       key: "The server does not take that key.",
       draining: "The server is about to stop.",
       large: "That is more text than the server takes.",
@@ -179,16 +179,16 @@ export const TEXTS = {
     unfinished: "더 쓸 수도 있었습니다.",
     nothing: "아무것도 잇지 않는 것이 가장 유력합니다.",
     said: (model, answer) => `${model}: ${answer}`,
-    empty: "이 과제를 맡은 모델이 없습니다.",
     noModels: "서비스하는 모델이 없습니다.",
-    write_first: (input) => `먼저 ‘${input}’ 칸을 채워 주세요.`,
-    no_blank: "말이 빠진 자리에 [MASK]를 넣어 주세요.",
-    choose_model: "모델을 골라 주세요.",
+    writeFirst: (input) => `먼저 ‘${input}’ 칸을 채워 주세요.`,
+    noBlank: "말이 빠진 자리에 [MASK]를 넣어 주세요.",
+    chooseModel: "모델을 골라 주세요.",
     key: "이 서버는 키를 묻습니다",
     useKey: "쓰기",
     error: {
       unreachable: "서버가 답하지 않습니다. 아직 켜져 있나요?",
-      busy: (seconds) => (seconds ? `서버가 바쁩니다. ${seconds}초 뒤에 다시 해 보세요.` : "서버가 바쁩니다. 다시 해 보세요."),
+      busy: (seconds) =>
+        seconds ? `서버가 바쁩니다. ${seconds}초 뒤에 다시 해 보세요.` : "서버가 바쁩니다. 다시 해 보세요.",
       key: "서버가 그 키를 받지 않습니다.",
       draining: "서버가 곧 멈춥니다.",
       large: "서버가 받기에는 글이 너무 깁니다.",
@@ -200,12 +200,16 @@ export const TEXTS = {
 /** Numbers as the language writes them. */
 export function numbers(language) {
   const plain = new Intl.NumberFormat(language);
-  const percent = new Intl.NumberFormat(language, { style: "percent", minimumFractionDigits: 1, maximumFractionDigits: 1 });
+  const percent = new Intl.NumberFormat(language, {
+    style: "percent",
+    minimumFractionDigits: 1,
+    maximumFractionDigits: 1,
+  });
   const small = new Intl.NumberFormat(language, { style: "percent", maximumSignificantDigits: 1 });
   const compact = new Intl.NumberFormat(language, { notation: "compact", maximumSignificantDigits: 3 });
   const decimal = new Intl.NumberFormat(language, { maximumFractionDigits: 1 });
   const tenths = new Intl.NumberFormat(language, { minimumFractionDigits: 1, maximumFractionDigits: 1 });
-  const least1 = (value) => plain.format(Math.max(1, Math.round(value)));
+  const atLeastOne = (value) => plain.format(Math.max(1, Math.round(value)));
   return {
     count: (value) => compact.format(value),
     /** Never 100.0% of what is not certain, nor 0.0% of what may be. */
@@ -214,7 +218,7 @@ export function numbers(language) {
       return value > 0 && value < 0.0005 ? `<${percent.format(0.001)}` : percent.format(value);
     },
     share: (value) => (value > 0 && value < 0.001 ? small : percent).format(value),
-    bytes: (value) => (value < 1e6 ? `${least1(value / 1e3)}\u00a0kB` : `${decimal.format(value / 1e6)}\u00a0MB`),
-    seconds: (value) => (value < 1 ? `${least1(value * 1e3)}\u00a0ms` : `${tenths.format(value)}\u00a0s`),
+    bytes: (value) => (value < 1e6 ? `${atLeastOne(value / 1e3)}\u00a0kB` : `${decimal.format(value / 1e6)}\u00a0MB`),
+    seconds: (value) => (value < 1 ? `${atLeastOne(value * 1e3)}\u00a0ms` : `${tenths.format(value)}\u00a0s`),
   };
 }

@@ -5,7 +5,7 @@ import { h } from "./dom.js";
 /** The views of answers that come at once: (answer, context) → [elements, line]. */
 export const VIEWS = { classification: classes, pair: classes, ner: entities, qa: answers, next, fill };
 
-// Classes --------------------------------------------------------------------------------------------------------------
+// Classes -------------------------------------------------------------------------------------------------------------
 
 function classes({ label, probabilities }, { n }) {
   const rows = Object.entries(probabilities).map(([name, value]) => ({ name, value, best: name === label }));
@@ -14,7 +14,11 @@ function classes({ label, probabilities }, { n }) {
 
 /** Bars of probability, one a row: `name`, `value`, whether it is the `best`, its colour, what a click on it does. */
 export function bars(rows, n) {
-  return h("ul", { class: "bars", role: "list" }, ...rows.map((row) => h("li", { class: row.best && "best" }, ...bar(row, n))));
+  return h(
+    "ul",
+    { class: "bars", role: "list" },
+    ...rows.map((row) => h("li", { class: row.best && "best" }, ...bar(row, n))),
+  );
 }
 
 function bar({ name, value, kind, hue, onclick, disabled }, n) {
@@ -29,7 +33,7 @@ function bar({ name, value, kind, hue, onclick, disabled }, n) {
 
 const tint = (hue) => (hue === undefined ? {} : { "--hue": hue, "data-tinted": true });
 
-// Words of a text ------------------------------------------------------------------------------------------------------
+// Words of a text -----------------------------------------------------------------------------------------------------
 
 /** The UTF-16 index of every code point of a text, and of its end. Offsets of the server count code points. */
 export function boundaries(text) {
@@ -38,7 +42,7 @@ export function boundaries(text) {
   return found;
 }
 
-/** [start, end, span or undefined]: what is between `start` and `end`, cut where sorted spans that do not overlap begin and end. */
+/** [start, end, span or undefined]: from `start` to `end`, cut where spans begin and end. They are sorted and apart. */
 export function* pieces(start, end, spans) {
   for (const span of spans) {
     if (span.end <= start || span.start >= end) continue;
@@ -50,7 +54,11 @@ export function* pieces(start, end, spans) {
   if (start < end) yield [start, end];
 }
 
-/** A text whose words can be chosen and whose spans are marked. `word`, `mark`: attributes; `after`: what follows a span. */
+/**
+ * A text whose words can be chosen and whose spans are marked.
+ *
+ * `word` and `mark` give attributes of each, `after` what follows a span.
+ */
 function readable(text, words, spans, { label, word, mark, after = () => [] }, choose) {
   const at = boundaries(text);
   const options = [];
@@ -89,26 +97,40 @@ function listbox(label, options, content, choose) {
   };
   const point = (event) => select(options.indexOf(event.target.closest("[role=option]")));
   const onkeydown = (event) => {
-    const to = { ArrowRight: chosen + 1, ArrowDown: chosen + 1, ArrowLeft: chosen - 1, ArrowUp: chosen - 1, Home: 0, End: options.length - 1 };
+    const to = {
+      ArrowRight: chosen + 1,
+      ArrowDown: chosen + 1,
+      ArrowLeft: chosen - 1,
+      ArrowUp: chosen - 1,
+      Home: 0,
+      End: options.length - 1,
+    };
     if (!(event.key in to)) return;
     event.preventDefault();
     select(to[event.key], true);
   };
   const attributes = { role: "listbox", class: "readable", "aria-label": label, "aria-orientation": "horizontal" };
-  const element = h("div", { ...attributes, onmouseover: point, onclick: point, onfocusin: point, onkeydown }, ...content);
+  const element = h(
+    "div",
+    { ...attributes, onmouseover: point, onclick: point, onfocusin: point, onkeydown },
+    ...content,
+  );
   return { element, select, add: (option) => element.append(options[options.push(option) - 1]) };
 }
 
 /** Where the chosen word's distribution is drawn. */
 function panel() {
   const element = h("div", { class: "panel", "aria-live": "polite" });
-  return { element, show: (title, ...content) => element.replaceChildren(h("p", { class: "caption" }, title), ...content) };
+  return {
+    element,
+    show: (title, ...content) => element.replaceChildren(h("p", { class: "caption" }, title), ...content),
+  };
 }
 
 /** A text and what is said of it: side by side where there is room. */
 const beside = (...columns) => columns.map((column) => h("div", {}, ...column));
 
-// Entities -------------------------------------------------------------------------------------------------------------
+// Entities ------------------------------------------------------------------------------------------------------------
 
 function entities({ entities: found, words }, { values, model, t, n }) {
   const hues = new Map(model.labels.map((label, index) => [label, (75 + index * 137.5) % 360]));
@@ -136,12 +158,17 @@ function entities({ entities: found, words }, { values, model, t, n }) {
     },
     choose,
   );
-  text.select(Math.max(0, words.findIndex(({ start, end }) => found[0] && start <= found[0].start && found[0].start < end)));
+  text.select(
+    Math.max(
+      0,
+      words.findIndex(({ start, end }) => found[0] && start <= found[0].start && found[0].start < end),
+    ),
+  );
   const line = found.map(({ text: part, label }) => `${part} (${label})`).join(", ");
   return [beside([text.element], [shown.element]), line || t.none];
 }
 
-// Answers --------------------------------------------------------------------------------------------------------------
+// Answers -------------------------------------------------------------------------------------------------------------
 
 function answers({ answer, start, end, candidates, words, no_answer_probability: nothing }, { values, t, n }) {
   const shown = panel();
@@ -159,20 +186,33 @@ function answers({ answer, start, end, candidates, words, no_answer_probability:
     words,
     found,
     // The eye sees a hundredth where it may be seen at all: the root of a probability is drawn.
-    { label: t.words, word: ({ starts, ends }) => ({ "--starts": Math.sqrt(starts), "--ends": Math.sqrt(ends) }), mark: () => ({}) },
+    {
+      label: t.words,
+      word: ({ starts, ends }) => ({ "--starts": Math.sqrt(starts), "--ends": Math.sqrt(ends) }),
+      mark: () => ({}),
+    },
     choose,
   );
   text.element.classList.add("strips");
   const likeliest = words.reduce((best, word, index) => (word.starts > words[best].starts ? index : best), 0);
   text.select(start === null ? likeliest : words.findIndex((word) => word.end > start));
-  const legend = h("p", { class: "legend" }, h("span", { class: "start" }, t.start), h("span", { class: "end" }, t.end));
-  const rows = candidates.map(({ text: name, probability: value, start: from }, index) => ({ name, value, best: index === 0 && from === start }));
+  const legend = h(
+    "p",
+    { class: "legend" },
+    h("span", { class: "start" }, t.start),
+    h("span", { class: "end" }, t.end),
+  );
+  const rows = candidates.map(({ text: name, probability: value, start: from }, index) => ({
+    name,
+    value,
+    best: index === 0 && from === start,
+  }));
   if (nothing !== undefined) rows.push({ name: h("em", {}, t.noAnswer), value: nothing, best: start === null });
   const list = [h("p", { class: "caption" }, t.candidates), bars(rows, n)];
   return [beside([text.element, legend], [...list, shown.element]), start === null ? t.noAnswer : answer];
 }
 
-// The vocabulary -------------------------------------------------------------------------------------------------------
+// The vocabulary ------------------------------------------------------------------------------------------------------
 
 function next({ candidates }, { values, t, n, again }) {
   const rows = pickable(candidates, (text) => again({ text: values.text + text }));
@@ -189,7 +229,10 @@ function fill({ blanks }, { values, t, n, again }) {
       const joined = /(^|\s)$/.test(before) ? text.trimStart() : text;
       again({ text: before + joined + parts.slice(number + 1).join(BLANK) });
     };
-    return [h("p", { class: "caption" }, blanks.length > 1 ? t.blankNumber(number + 1) : t.choose), bars(pickable(candidates, put), n)];
+    return [
+      h("p", { class: "caption" }, blanks.length > 1 ? t.blankNumber(number + 1) : t.choose),
+      bars(pickable(candidates, put), n),
+    ];
   });
   return [lists, blanks.map(({ candidates }) => candidates[0].text.trim()).join(", ")];
 }
@@ -210,7 +253,7 @@ const visible = (text) => text.replace(/^ /, "␣").replaceAll("\n", "⏎") || "
 
 const PART = "·"; // what stands for a token that is only a part of a character
 
-// Writing --------------------------------------------------------------------------------------------------------------
+// Writing -------------------------------------------------------------------------------------------------------------
 
 /** A text as it is written: `add` takes a step of the stream, `end` its last event and gives the line. */
 export function writing({ values, model, t, n }) {
@@ -221,7 +264,11 @@ export function writing({ values, model, t, n }) {
   const given = h("span", { class: replies ? "given whole" : "given" }, values.prompt);
   const text = listbox(t.tokens, [], [given], (index) => {
     const { text: own, token, candidates } = steps[index];
-    const rows = candidates.map((one) => ({ name: visible(one.text), value: one.probability, best: one.token === token }));
+    const rows = candidates.map((one) => ({
+      name: visible(one.text),
+      value: one.probability,
+      best: one.token === token,
+    }));
     shown.show(t.step(visible(own)), bars(rows, n));
   });
   return {
@@ -233,7 +280,8 @@ export function writing({ values, model, t, n }) {
       text.select(steps.length - 1);
     },
     end({ finished }) {
-      if (!steps.length || !finished) text.element.after(h("p", { class: "caption" }, steps.length ? t.unfinished : t.nothing));
+      if (!steps.length || !finished)
+        text.element.after(h("p", { class: "caption" }, steps.length ? t.unfinished : t.nothing));
       return steps.map((step) => step.text).join("");
     },
   };
