@@ -18,7 +18,7 @@ from taesan.serve.faults import Fault
 from taesan.serve.metrics import Metrics
 
 METHODS = ("GET", "HEAD", "POST")
-LAST_BODY_SECONDS = 2.0  # for what is still on its way when the server is to end
+LAST_BODY_SECONDS = 1.0  # for what is still on its way when the server is to end
 SECURITY = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
     "font-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
