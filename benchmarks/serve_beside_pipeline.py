@@ -43,11 +43,11 @@ def main() -> None:
             ours = levels(port, process.pid, "/v1/models/model:predict", "item", arguments.seconds)
         runs.append(compared(theirs, ours))
         print(json.dumps(runs[-1]), flush=True)
-    rows = [
-        (name, *(spread([run[name][key] for run in runs], form) for key, form in (("rate", ".0f"), ("p99", ".3f"))))
-        + (spread([1000 * run[name]["cpu"] for run in runs], ".1f"),)
-        for name in ("pipeline", "taesan")
-    ]
+    rows = []
+    for name in ("pipeline", "taesan"):
+        rate, p99 = ([run[name][key] for run in runs] for key in ("rate", "p99"))
+        cpu = [1000 * run[name]["cpu"] for run in runs]
+        rows.append((name, spread(rate, ".0f"), spread(p99, ".3f"), spread(cpu, ".1f")))
     print(table(("server", "requests a second", "p99 s", "CPU ms a request"), rows))
     print(f"\nratio {spread([run['ratio'] for run in runs])}; of CPU time {spread([run['cpu_ratio'] for run in runs])}")
     write_json(arguments.output, {**vars(arguments), "runs": runs})

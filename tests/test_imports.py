@@ -27,7 +27,7 @@ FLOORS = (
 HEIGHT = {part: -number for number, floor in enumerate(FLOORS) for part in floor}
 LIGHT = (
     *("tasks", "text", "data", "models.locate", "engine.infer", "engine.scoring", "engine.asking", "store"),
-    *("verbs.check", "verbs.show", "cli"),
+    *("verbs.check", "verbs.show", "verbs.serve", "cli"),
 )
 
 

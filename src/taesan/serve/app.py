@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Path, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from fastapi.routing import APIRoute
@@ -60,6 +60,8 @@ def create_app(models: Mapping[str, Served], *, ready: Callable[[], bool], metri
     app.add_exception_handler(RequestValidationError, _misshapen)
     app.add_exception_handler(HTTPException, _http_fault)
 
+    named: Any = Path(json_schema_extra={"enum": list(models)})
+
     def find(name: str) -> Served:
         if name not in models:
             raise Fault(404, "model-unknown", "There is no model of that name; GET /v1/models lists them.")
@@ -72,7 +74,7 @@ def create_app(models: Mapping[str, Served], *, ready: Callable[[], bool], metri
         return JSONResponse({"object": "list", "models": found, "data": found})
 
     @app.post("/v1/models/{name}:predict")
-    async def predict(name: str, body: Predict) -> Response:
+    async def predict(body: Predict, name: str = named) -> Response:
         """An answer with its probabilities to each item, or the error that it alone has."""
         model, started = find(name), time.perf_counter()
         if not model.inputs or model.language_model is not None:
@@ -86,7 +88,7 @@ def create_app(models: Mapping[str, Served], *, ready: Callable[[], bool], metri
         )
 
     @app.post("/v1/models/{name}:generate")
-    async def generate(name: str, body: Generate) -> Response:
+    async def generate(body: Generate, name: str = named) -> Response:
         """Texts after a prompt; with `stream` the first of them, token by token, as server-sent events."""
         model, started = find(name), time.perf_counter()
         steps = await first_then(write(model, body.prompt, options(body)))
@@ -97,12 +99,12 @@ def create_app(models: Mapping[str, Served], *, ready: Callable[[], bool], metri
         return JSONResponse({"model": name, "texts": [text.as_dict() for text in texts], "seconds": seconds})
 
     @app.post("/v1/models/{name}:next")
-    async def next_words(name: str, body: Next) -> Response:
+    async def next_words(body: Next, name: str = named) -> Response:
         """The likeliest next pieces of the vocabulary."""
         return await vocabulary(name, "next", body.text, body.top)
 
     @app.post("/v1/models/{name}:fill")
-    async def fill(name: str, body: Blanks) -> Response:
+    async def fill(body: Blanks, name: str = named) -> Response:
         """The likeliest pieces for every [MASK]."""
         return await vocabulary(name, "fill", body.text, body.top)
 

@@ -17,11 +17,16 @@ class Body(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
+# What is wrong with an item is that item's own error, so nothing of this is checked with the body.
+_INPUTS = ("text", "premise", "hypothesis", "question", "context", "prompt")
+_ITEM: dict[str, Any] = {"type": "object", "properties": {name: {"type": "string"} for name in _INPUTS}}
+
+
 class Predict(Body):
     """Items, each an object with the inputs that `GET /v1/models` names."""
 
-    items: list[Any] | None = Field(None, min_length=1, max_length=MAX_ITEMS)
-    item: Any = None
+    items: list[Any] | None = Field(None, min_length=1, max_length=MAX_ITEMS, json_schema_extra={"items": _ITEM})
+    item: Any = Field(None, json_schema_extra=_ITEM)
     details: bool = Field(False, description="what more there is to say, as the chances of every word")
 
     @model_validator(mode="after")
