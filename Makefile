@@ -2,13 +2,16 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint format types check clean
+.PHONY: demo test test-browser lint format types check clean
 
 demo: .venv/installed
 	$(BIN)/taesan demo
 
 test: .venv/installed-dev
 	$(BIN)/python -m pytest
+
+test-browser: .venv/installed-dev
+	$(BIN)/python -m pytest tests/browser
 
 lint: .venv/installed-dev
 	$(BIN)/ruff check src tests benchmarks

@@ -14,8 +14,8 @@ SOURCE = Path(taesan.__file__).parent
 # Upper floors may import lower ones and their own; `taesan` itself is the version and the lazy public functions.
 FLOORS = (
     ("__main__",),
-    ("cli", "serve"),
-    ("verbs",),
+    ("cli",),
+    ("serve", "verbs"),  # the verb `serve` starts the server, which asks the other verbs
     ("report", "engine", "store"),
     ("methods",),
     ("models", "tasks"),
@@ -37,7 +37,7 @@ LIGHT = (
         "engine.load",
     ),
     *("engine.onnx_graph", "engine.onnx_rows", "engine.onnx_session"),
-    *("verbs.check", "verbs.show", "verbs.predict", "verbs.evaluate"),
+    *("verbs.check", "verbs.show", "verbs.predict", "verbs.evaluate", "verbs.serve"),
 )
 
 

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from taesan import __version__
-from taesan.config import FitConfig, GenerationOptions, LoopConfig, PretrainConfig, resolve
+from taesan.config import FitConfig, GenerationOptions, LoopConfig, PretrainConfig, ServeLimits, resolve
 from taesan.errors import DataError, StorageError, TaesanError, UsageError, escape
 
 if TYPE_CHECKING:
-    from taesan.engine.vocabulary import Candidate
+    from taesan.engine.decoding import Candidate
 
 TASKS = ("classification", "pair", "ner", "qa", "generation")
 METHODS = ("finetune", "lora", "prefix", "prompt", "in-context")
@@ -331,12 +331,7 @@ def _next(options: argparse.Namespace) -> None:
 def _generate(options: argparse.Namespace) -> None:
     from taesan.verbs.generate import generate
 
-    values = {
-        field.name: value
-        for field in dataclasses.fields(GenerationOptions)
-        if (value := getattr(options, field.name)) is not None
-    }
-    chosen = resolve(GenerationOptions, values=values)
+    chosen = _from_flags(GenerationOptions, options)
     streamed = not options.json and len(options.prompts) == 1 and chosen.sequences == 1 and not chosen.candidates
     written = generate(
         options.model,
@@ -381,6 +376,22 @@ def _export(options: argparse.Namespace) -> None:
         quiet=options.quiet,
     )
     print(f"The export is in {folder}.")
+
+
+def _serve(options: argparse.Namespace) -> None:
+    from taesan.verbs.serve import serve
+
+    serve(
+        options.models,
+        host=options.host,
+        port=options.port,
+        api_key_file=options.api_key_file,
+        allow_hosts=options.allow_host,
+        device=options.device,
+        limits=_from_flags(ServeLimits, options),
+        say=_talk,
+        quiet=options.quiet,
+    )
 
 
 def _show(options: argparse.Namespace) -> None:
@@ -522,12 +533,7 @@ def _parser() -> argparse.ArgumentParser:
     verb = _verb(verbs, "generate", "texts after a prompt, as they come", _generate)
     verb.add_argument("model", metavar="DIR", help="a folder fitted for generation, or a causal backbone")
     verb.add_argument("prompts", metavar="PROMPT", nargs="+", help="what is to be answered, or gone on with")
-    for field in dataclasses.fields(GenerationOptions):
-        flag = f"--{field.name.replace('_', '-')}"
-        if field.default is False:
-            verb.add_argument(flag, action="store_true", default=None, help=_help(field))
-        else:
-            verb.add_argument(flag, metavar="X", help=_help(field))
+    _add_flags(verb, GenerationOptions)
     verb.add_argument("--json", action="store_true", help="JSON lines, with probabilities")
     verb.add_argument("--device", default="auto", help=DEVICES)
     verb.add_argument("--backbone", help="where the backbone is that the model adds to, should it have moved")
@@ -546,6 +552,17 @@ def _parser() -> argparse.ArgumentParser:
     verb.add_argument("--overwrite", action="store_true", help="replace an export that stands there")
     verb.add_argument("--backbone", help="where the backbone is that the model adds to, should it have moved")
     _add_reading(verb)
+
+    verb = _verb(verbs, "serve", "models behind HTTP, and a page that shows what they think", _serve)
+    verb.add_argument("models", metavar="DIR", nargs="+", help="model folders, NAME=DIR, or backbones")
+    verb.add_argument("--host", default="127.0.0.1", help="address to listen at (127.0.0.1)")
+    verb.add_argument("--port", type=int, default=8000, help="port to listen at; 0: any that is free (8000)")
+    verb.add_argument("--api-key-file", metavar="FILE", help="the key that clients must have; else in TAESAN_API_KEY")
+    verb.add_argument(
+        "--allow-host", metavar="NAME", action="append", default=[], help="a host name by which it is reached"
+    )
+    verb.add_argument("--device", default="auto", help=DEVICES)
+    _add_flags(verb, ServeLimits)
 
     verb = _verb(verbs, "show", "what a model folder is, from what, with which score", _show)
     verb.add_argument("folder", metavar="DIR", help="a model folder")
@@ -590,6 +607,21 @@ def _add_settings(parser: argparse.ArgumentParser, kind: type[LoopConfig], extra
     settings = "\n".join(f"  {name:<{width}}  {_help(field)}" for name, field in fields.items())
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = f"settings, for --config and --set:\n{settings}"
+
+
+def _add_flags(parser: argparse.ArgumentParser, kind: type[Any]) -> None:
+    """A flag for every setting."""
+    for field in dataclasses.fields(kind):
+        flag = f"--{field.name.replace('_', '-')}"
+        if field.default is False:
+            parser.add_argument(flag, action="store_true", default=None, help=_help(field))
+        else:
+            parser.add_argument(flag, metavar="X", help=_help(field))
+
+
+def _from_flags(kind: type[Any], options: argparse.Namespace) -> Any:
+    names = [field.name for field in dataclasses.fields(kind)]
+    return resolve(kind, values={name: getattr(options, name) for name in names})
 
 
 def _help(field: dataclasses.Field[Any]) -> str:

@@ -10,7 +10,7 @@ from typing import Any, TypeVar, cast
 
 from taesan.errors import InputMissing, UsageError, escape
 
-Settings = TypeVar("Settings", bound="LoopConfig | GenerationOptions")
+Settings = TypeVar("Settings", bound="LoopConfig | GenerationOptions | ServeLimits")
 
 
 def option(default: Any, help: str, *, choices: tuple[str, ...] = (), minimum: float | None = None) -> Any:
@@ -197,6 +197,21 @@ class GenerationOptions:
                     _refuse(name, getattr(self, name), f"{off} without sampling, which alone uses it")
         if self.beams == 1 and self.length_penalty != 1:
             _refuse("length_penalty", self.length_penalty, "1 without beams, which alone use it")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServeLimits:
+    """What `taesan serve` takes at most, so that no client can take what is the others'."""
+
+    body_bytes: int = option(1 << 20, "largest body of a request", minimum=1)
+    header_bytes: int = option(16_384, "longest headers of a request", minimum=256)
+    header_lines: int = option(100, "most headers of a request", minimum=8)
+    header_seconds: float = option(10.0, "longest time for headers to come", minimum=0.1)
+    body_seconds: float = option(10.0, "longest time for a body to come", minimum=0.1)
+    request_seconds: float = option(30.0, "longest time for a whole request, its answer sent", minimum=0.1)
+    drain_seconds: float = option(8.0, "longest time to answer what was begun when the server is to end", minimum=1)
+    connections: int = option(512, "most connections at once", minimum=1)
+    queue_items: int = option(512, "most items that wait for a model", minimum=1)
 
 
 def _refuse(name: str, value: object, expected: str) -> None:

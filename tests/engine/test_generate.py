@@ -14,7 +14,7 @@ from transformers.generation import logits_process
 
 from taesan.config import GenerationOptions
 from taesan.engine.choices import narrow, sample
-from taesan.engine.decoding import Generated, chances, draw
+from taesan.engine.decoding import Chosen, Generated, chances, draw
 from taesan.engine.generate import Generator
 from taesan.engine.torch_decoder import TorchDecoder, Way
 from taesan.errors import StorageError, UsageError
@@ -333,13 +333,17 @@ def test_log_probabilities_and_candidates_are_the_model_s_own(model, generator) 
 
 def test_tokens_come_as_they_are_chosen(generator) -> None:
     prompts = prompts_of(6, 4)
-    for options in ({}, {"sample": True, "sequences": 2}, {"beams": 2, "sequences": 2}):
-        heard: list[tuple[int, int, int]] = []
+    for options in ({"candidates": 3}, {"sample": True, "sequences": 2}, {"beams": 2, "sequences": 2, "candidates": 3}):
+        heard: list[tuple[int, int, Chosen]] = []
         settings = GenerationOptions(max_tokens=10, **options)
         found = generator.generate(prompts, settings, on_token=lambda *one, heard=heard: heard.append(one))
         for number, texts in enumerate(found):
             for sequence, text in enumerate(texts):
-                assert [token for p, s, token in heard if (p, s) == (number, sequence)] == list(text.ids)
+                own = [one for p, s, one in heard if (p, s) == (number, sequence)]
+                assert [one.token for one in own] == list(text.ids)
+                assert [one.log_probability for one in own] == list(text.token_log_probabilities[: len(own)])
+                told = text.candidates[: len(own)] if text.candidates else [[]] * len(own)
+                assert [one.candidates for one in own] == told
         if "beams" not in options:  # side by side: the second tokens come after all first ones
             assert len({one[:2] for one in heard[: len(found) * settings.sequences]}) > 1
 

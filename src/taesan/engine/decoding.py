@@ -32,6 +32,27 @@ class Generated:
         return math.fsum(self.token_log_probabilities)
 
 
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A piece of the vocabulary. `text` is how it reads, a space before it where it opens a word."""
+
+    token: str
+    text: str
+    probability: float
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"text": self.text, "token": self.token, "probability": self.probability}
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """A token of a text as it is chosen, as `Generated` will hold it."""
+
+    token: int
+    log_probability: float
+    candidates: list[tuple[int, float]]
+
+
 def chances(seed: int, prompt: NDArray[Any], sequence: int, steps: int) -> NDArray[np.float64]:
     """A number in [0, 1) for every step of one text (steps,).
 

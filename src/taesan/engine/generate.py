@@ -13,14 +13,14 @@ from numpy.typing import NDArray
 from taesan.config import GenerationOptions
 from taesan.engine.beams import Candidates, likeliest, search
 from taesan.engine.choices import Rules, check_possible, sample
-from taesan.engine.decoding import Generated, chances, log_sum_exp
+from taesan.engine.decoding import Chosen, Generated, chances, log_sum_exp
 from taesan.engine.rows import Decoder, Rows
 from taesan.errors import UsageError
 from taesan.text.tokenizer import Ids
 
 BATCH_ROWS = 64
 BATCH_TOKENS = 1 << 15  # places for keys and values held at once
-OnToken = Callable[[int, int, int], object]  # is told number of the prompt, number of its text, and the new token
+OnToken = Callable[[int, int, Chosen], object]  # is told number of the prompt, number of its text, and the new token
 
 
 @dataclass
@@ -68,8 +68,9 @@ class Generator:
         if options.beams > 1 and on_token is not None:
             for number, texts in enumerate(results):
                 for sequence, text in enumerate(texts):
-                    for token in text.ids:
-                        on_token(number, sequence, token)
+                    for place, token in enumerate(text.ids):
+                        report = text.candidates[place] if text.candidates else []
+                        on_token(number, sequence, Chosen(token, text.token_log_probabilities[place], report))
         return results
 
     def _write(
@@ -103,7 +104,7 @@ class Generator:
                 if token != self._end_id:
                     text.ids.append(token)
                     if on_token is not None:
-                        on_token(numbers[text.prompt], text.sequence, token)
+                        on_token(numbers[text.prompt], text.sequence, Chosen(token, log_probability, report))
                 over.append(token == self._end_id or step + 1 == text.limit)
                 if over[-1]:
                     results[text.prompt][text.sequence] = text.end(token == self._end_id)

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from taesan.config import GenerationOptions
-from taesan.engine.decoding import Generated
+from taesan.engine.decoding import Chosen, Generated
 from taesan.tasks.base import Encoded, EncodeOptions, Example, Item, Learnt, Logits, Prediction, Task
 from taesan.text.tokenizer import Ids, Tokenizer
 
@@ -24,7 +24,7 @@ CHUNK_ROWS = 2048
 LENGTHS = (16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048, 3072, 4096, 6144, 8192)
 Arrays = dict[str, NDArray[np.int64]]
 Advance = Callable[[int], object]  # is told how many items are done
-OnToken = Callable[[int, int, int], object]  # is told number of the prompt, number of its text, and the new token
+OnToken = Callable[[int, int, Chosen], object]  # is told number of the prompt, number of its text, and the new token
 T = TypeVar("T")
 U = TypeVar("U")
 

@@ -2,7 +2,7 @@
 
 import importlib
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from taesan import store
 from taesan.config import GenerationOptions
@@ -17,6 +17,9 @@ from taesan.tasks.classification import Classification
 from taesan.tasks.cloze import read_cloze
 from taesan.text.tokenizer import FILES as TOKENIZER_FILES
 from taesan.text.tokenizer import Tokenizer
+
+if TYPE_CHECKING:
+    from taesan.engine.vocabulary import LanguageModel
 
 DEVICE = "auto"  # the graph where there is one, else torch on the CPU
 GRAPH_FOLDER = "onnx"
@@ -52,6 +55,16 @@ def open_writer(name: str | Path, *, device: str = DEVICE, backbone: str | None 
     if (Path(name) / store.MANIFEST).exists() and store.Folder(Path(name)).manifest.get("kind") == "model":
         return open_predictor(name, device=device, backbone=backbone)[0]
     return _on_torch().open_backbone(str(name), device="cpu" if device == DEVICE else device)
+
+
+def open_language_model(
+    name: str, *, device: str = DEVICE, shared: dict[str, Any] | None = None
+) -> "tuple[LanguageModel, Asked | None]":
+    """A backbone as it knows words, and where it is causal, as it writes. `shared`: as for `open_predictor`.
+
+    Raises: InputMissing, StorageError.
+    """
+    return _on_torch().open_language_model(name, device="cpu" if device == DEVICE else device, shared=shared)
 
 
 def _on_torch() -> Any:

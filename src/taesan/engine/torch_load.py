@@ -18,12 +18,13 @@ from taesan.engine.process import check_device
 from taesan.engine.score import local_scorer
 from taesan.engine.scoring import TextPredictor
 from taesan.engine.session import TorchSession
+from taesan.engine.vocabulary import LanguageModel
 from taesan.errors import StorageError, UsageError, escape
 from taesan.methods import METHODS, refuse_combination
 from taesan.methods.base import Adapted, Adapter, Additions, Method, adapt
 from taesan.models.adapters import FILES as ADAPTER_FILES
 from taesan.models.adapters import load_head, read_arrays
-from taesan.models.backbone import find, load_arrays, model_class, seek
+from taesan.models.backbone import Backbone, find, load_arrays, model_class, seek
 from taesan.models.shared import SharedBackbone
 from taesan.tasks import TASKS
 from taesan.tasks.base import EncodeOptions, Learnt, Task
@@ -106,11 +107,14 @@ def _whole(task: Task, method: Method, contents: Mapping[str, bytes], name: str)
 def _shared(manifest: Mapping[str, Any], name: str | None, shared: SharedBackbones) -> SharedBackbone:
     record = manifest["backbone"]
     if record["sha256"] not in shared or name is not None:
-        base = seek(record, name=name)
-        if (base.path / store.MANIFEST).exists():
-            store.Folder(base.path).read_all()
-        shared[record["sha256"]] = SharedBackbone(base)
+        shared[record["sha256"]] = _verified(seek(record, name=name))
     return shared[record["sha256"]]
+
+
+def _verified(base: Backbone) -> SharedBackbone:
+    if (base.path / store.MANIFEST).exists():
+        store.Folder(base.path).read_all()
+    return SharedBackbone(base)
 
 
 def _adapter(
@@ -146,11 +150,27 @@ def open_backbone(name: str, *, device: str = "cpu") -> Asked:
 
     Raises: UsageError for a masked backbone; InputMissing, StorageError.
     """
-    base, task, method = find(name), TASKS["generation"], METHODS["finetune"]
-    refuse_combination(task, method, name, base.kind)
-    if (base.path / store.MANIFEST).exists():
-        store.Folder(base.path).read_all()
-    model = adapt(method, base.load(task.head)).to(torch.device(device))
-    options = EncodeOptions(max_length=base.max_length)
-    session = TorchSession(model, device)
-    return Predictor(task, session, base.tokenizer, Learnt((), {"prompted": False}), options)
+    base = find(name)
+    refuse_combination(TASKS["generation"], METHODS["finetune"], name, base.kind)
+    return _writer(_verified(base), device)
+
+
+def open_language_model(
+    name: str, *, device: str = "cpu", shared: SharedBackbones | None = None
+) -> tuple[LanguageModel, Asked | None]:
+    """A backbone as it knows words, and where it is causal, as it writes. Raises: InputMissing, StorageError."""
+    check_device(device)
+    base, shared = find(name), {} if shared is None else shared
+    if base.sha256 not in shared:
+        shared[base.sha256] = _verified(base)
+    own = shared[base.sha256]
+    model = LanguageModel(name, base.kind, device=device, base=own)
+    return model, _writer(own, device) if base.kind == "causal" else None
+
+
+def _writer(base: SharedBackbone, device: str) -> Asked:
+    task, backbone = TASKS["generation"], base.backbone
+    model = adapt(METHODS["finetune"], base.model(task.head)).to(torch.device(device))
+    options = EncodeOptions(max_length=backbone.max_length)
+    learnt = Learnt((), {"prompted": False})
+    return Predictor(task, TorchSession(model, device), backbone.tokenizer, learnt, options)

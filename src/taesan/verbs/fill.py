@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 
 from taesan.data.characters import is_blank
-from taesan.engine.vocabulary import Candidate, LanguageModel
+from taesan.engine.decoding import Candidate
+from taesan.engine.vocabulary import LanguageModel
 from taesan.errors import UsageError, escape
 
 BLANK = "[MASK]"
@@ -37,22 +38,25 @@ class Filled:
         return out
 
 
-def fill(backbone: str, text: str, *, top: int = 5, device: str = "cpu") -> Filled:
+def fill(backbone: str | LanguageModel, text: str, *, top: int = 5, device: str = "cpu") -> Filled:
     """The `top` likeliest pieces for every `[MASK]` in `text`, each blank one token of the vocabulary.
 
+    `backbone` is a name, or an opened one where many calls are to share it.
     This verb alone reads a literal `[MASK]` as the blank; anywhere else it is plain text.
 
     Raises: UsageError for a text without a blank or longer than the backbone reads, or a causal backbone; InputMissing,
     StorageError.
     """
     if BLANK not in text:
-        raise UsageError(f"there is no blank in {escape(text)}: write {BLANK} where a word is to be filled in")
+        raise UsageError(f"there is no blank in the text: write {BLANK} where a word is to be filled in")
     if is_blank(text.replace(BLANK, "")):
-        raise UsageError(f"there is nothing but blanks in {escape(text)}: write some words around {BLANK}")
-    model = LanguageModel(backbone, "masked", device=device)
+        raise UsageError(f"there is nothing but blanks in the text: write some words around {BLANK}")
+    model = LanguageModel(backbone, "masked", device=device) if isinstance(backbone, str) else backbone
     tokenizer = model.tokenizer
     if tokenizer.mask_id is None:
-        raise UsageError(f"the tokenizer of {escape(backbone)} has no mask token, so it has no blank to fill")
+        raise UsageError(
+            f"the tokenizer of {escape(model.backbone.name)} has no mask token, so it has no blank to fill"
+        )
     pieces: list[Any] = []
     for number, part in enumerate(text.split(BLANK)):
         if number:

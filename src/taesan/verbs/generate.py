@@ -6,15 +6,35 @@ from pathlib import Path
 from typing import Any
 
 from taesan.config import GenerationOptions
-from taesan.engine.decoding import Generated
+from taesan.engine.decoding import Candidate, Chosen, Generated
 from taesan.engine.infer import Asked, Writes
 from taesan.engine.load import DEVICE, open_writer
-from taesan.engine.vocabulary import Candidate
 from taesan.errors import DataError, Problem, UsageError
 from taesan.tasks.base import Example
 from taesan.text.tokenizer import Tokenizer
 
 OnText = Callable[[str], object]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A token that was chosen: its spelling, the text that it made whole, the likeliest ones where asked for.
+
+    The last may have no token: a text that ends within a character ends with U+FFFD.
+    """
+
+    token: str
+    text: str
+    log_probability: float = 0.0
+    candidates: tuple[Candidate, ...] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        candidates = [candidate.as_dict() for candidate in self.candidates]
+        chosen = {"token": self.token, "text": self.text, "log_probability": self.log_probability}
+        return chosen | {"candidates": candidates}
+
+
+OnStep = Callable[[Step], object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +79,13 @@ def generate(
     device: str = DEVICE,
     backbone: str | None = None,
     on_text: OnText | None = None,
+    on_step: OnStep | None = None,
 ) -> list[list[Written]]:
     """For each prompt its texts, `options.sequences` of them.
 
     `model` is a folder fitted for generation, an opened one, or a causal backbone, which goes on with the prompt.
-    `on_text` is told of the first prompt's first text piece by piece, as it comes (of beams, when they are done), after
-    the prompt where that is gone on with.
+    `on_step` is told of the first prompt's first text token by token, as it comes (of beams, when they are done);
+    `on_text` of the same in pieces of text, after the prompt where that is gone on with.
     Raises: UsageError for a model that cannot write, absurd options, an empty prompt; DataError for one that leaves no
     room; InputMissing, StorageError.
     """
@@ -79,10 +100,9 @@ def generate(
     examples = [Example((prompt,), line=number) for number, prompt in enumerate(prompts, 1)]
     if on_text is not None and not predictor.learnt.counts["prompted"]:
         on_text(prompts[0])
-    on_token = None if on_text is None else _Pieces(tokenizer, on_text)
-    written = predictor.write(examples, options, on_token=on_token)
-    if on_token is not None:
-        on_token.end()
+    steps = _Steps(tokenizer, [tell for tell in (on_step, on_text and _text_alone(on_text)) if tell])
+    written = predictor.write(examples, options, on_token=steps if on_text or on_step else None)
+    steps.end()
     answers = bool(predictor.learnt.counts["prompted"])
     return [
         [_written(prompt, one, tokenizer, answers) for one in texts]
@@ -90,33 +110,51 @@ def generate(
     ]
 
 
-class _Pieces:
+class _Steps:
     """Tells of the first text as it grows, whole characters at a time: a token may hold a part of one."""
 
-    def __init__(self, tokenizer: Tokenizer, on_text: OnText):
-        self._tokenizer, self._on_text = tokenizer, on_text
+    def __init__(self, tokenizer: Tokenizer, listeners: Sequence[OnStep]):
+        self._tokenizer, self._listeners = tokenizer, listeners
         self._ids: list[int] = []
         self._told = ""
 
-    def __call__(self, prompt: int, sequence: int, token: int) -> None:
+    def __call__(self, prompt: int, sequence: int, one: Chosen) -> None:
         if prompt or sequence:
             return
-        self._ids.append(token)
-        self._tell(self._tokenizer.text(self._ids).rstrip("\ufffd"))
+        self._ids.append(one.token)
+        piece = self._new(self._tokenizer.text(self._ids).rstrip("\ufffd"))
+        candidates = as_candidates(one.candidates, self._tokenizer)
+        self._tell(Step(self._tokenizer.token(one.token), piece, one.log_probability, candidates))
 
     def end(self) -> None:
-        self._tell(self._tokenizer.text(self._ids))
+        if piece := self._new(self._tokenizer.text(self._ids)):
+            self._tell(Step("", piece))
 
-    def _tell(self, text: str) -> None:
-        if text.startswith(self._told) and len(text) > len(self._told):
-            self._on_text(text[len(self._told) :])
-            self._told = text
+    def _new(self, text: str) -> str:
+        if not text.startswith(self._told):
+            return ""
+        piece, self._told = text[len(self._told) :], text
+        return piece
+
+    def _tell(self, step: Step) -> None:
+        for tell in self._listeners:
+            tell(step)
+
+
+def _text_alone(on_text: OnText) -> OnStep:
+    def tell(step: Step) -> None:
+        if step.text:
+            on_text(step.text)
+
+    return tell
+
+
+def as_candidates(found: Sequence[tuple[int, float]], tokenizer: Tokenizer) -> tuple[Candidate, ...]:
+    """Ids with their probabilities as pieces of the vocabulary."""
+    return tuple(Candidate(tokenizer.token(number), tokenizer.piece(number), chance) for number, chance in found)
 
 
 def _written(prompt: str, one: Generated, tokenizer: Tokenizer, answers: bool) -> Written:
-    steps = tuple(
-        tuple(Candidate(tokenizer.token(number), tokenizer.piece(number), chance) for number, chance in step)
-        for step in one.candidates
-    )
+    steps = tuple(as_candidates(step, tokenizer) for step in one.candidates)
     tokens = len(one.token_log_probabilities)
     return Written(prompt, tokenizer.text(one.ids), one.log_probability, tokens, one.finished, answers, steps)

@@ -78,7 +78,7 @@ def predict(
     opened = isinstance(model, str | Path)
     predictor = open_predictor(model, device=device, backbone=backbone)[0] if opened else model
     wanted = sum(field.kind == "text" for field in predictor.task.fields)
-    examples = (_example(text, number, wanted) for number, text in enumerate(texts, 1))
+    examples = (as_example(text, number, wanted) for number, text in enumerate(texts, 1))
     return predictor.predict([*examples] if isinstance(texts, list | tuple) else examples)
 
 
@@ -243,7 +243,8 @@ def _as_they_come(examples: Iterator[Example]) -> Iterator[list[Example]]:
             return
 
 
-def _example(text: str | Sequence[str], number: int, wanted: int) -> Example:
+def as_example(text: str | Sequence[str], number: int, wanted: int) -> Example:
+    """One text, or several of one row, checked. Raises: DataError for any that is empty or no text."""
     texts = (text,) if isinstance(text, str) else tuple(text)
     problem = None
     if len(texts) != wanted:
