@@ -5,10 +5,10 @@ BIN := .venv/bin
 .PHONY: demo test test-browser lint format types check clean
 
 demo: .venv/installed
-	$(BIN)/taesan demo
+	$(BIN)/taesan demo --output runs/demo
 
 test: .venv/installed-dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --ignore=tests/browser
 
 test-browser: .venv/installed-dev
 	$(BIN)/python -m pytest tests/browser
@@ -34,7 +34,7 @@ clean:
 	$(PYTHON) -m venv .venv
 
 .venv/installed: .venv/bin/python pyproject.toml constraints.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[onnx,report,serve]'
 	touch $@
 
 .venv/installed-dev: .venv/installed

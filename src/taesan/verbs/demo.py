@@ -1,4 +1,4 @@
-"""`taesan demo`: a first look in under five minutes, offline: all five tasks on rows that come with the package."""
+"""`taesan demo`: a first look in under six minutes, offline: all five tasks on rows that come with the package."""
 
 import tempfile
 from collections.abc import Sequence
@@ -11,6 +11,7 @@ from taesan.progress import duration
 from taesan.tasks.base import Example, Score
 from taesan.tasks.entity_metrics import entity_scores
 from taesan.text.width import bar, display_width, ljust, shorten
+from taesan.verbs.compare import compare
 from taesan.verbs.fit import Fitted, fit
 from taesan.verbs.generate import generate
 from taesan.verbs.predict import predict
@@ -30,6 +31,7 @@ QUESTION = (
     "축제는 며칠까지 하나요?",
     "올해 마을 축제는 10월 3일부터 5일까지 강변 공원에서 열린다. 비가 오면 체육관으로 옮긴다.",
 )
+COMPARISON_SECONDS = 120.0
 PROMPTS = ("오늘 회사에서 실수했어", "주말에 뭐 하면 좋을까?")
 
 
@@ -54,14 +56,16 @@ def _show(folder: Path, *, quiet: bool, kept: bool) -> None:
     _entities(folder, quiet=quiet)
     _questions(folder, quiet=quiet)
     _texts(folder, quiet=quiet)
-    print("5. Now your own file: a CSV, TSV or JSONL with columns text and label.\n")
+    _comparison(folder, quiet=quiet, kept=kept)
+    print("6. Now your own file: a CSV, TSV or JSONL with columns text and label.\n")
     print("   taesan check classification mine.csv")
     print("   taesan fit classification mine.csv --output my-model")
     print("   taesan predict my-model --input new.csv --output answers.jsonl")
     print("\n   Without a label: taesan fit classification --labels A,B --method in-context --output my-model")
     print("\n   Other tasks: pair, ner, qa, generation. Their files: docs/tasks.md")
     if kept:
-        print(f"\n   The demo's models are in {folder}: taesan show {folder / 'reviews'}")
+        served = " ".join(str(folder / name) for name in ("reviews", "reviews-lora", "entities", "replies"))
+        print(f"\n   The demo's models are in {folder}. See what they think, in a browser: taesan serve {served}")
 
 
 def _reviews(folder: Path, *, quiet: bool) -> None:
@@ -108,6 +112,28 @@ def _families(folder: Path, *, quiet: bool) -> None:
     print(
         "   which word goes on: 최고 or 별로. Which technique wins, and from how many labels on: docs/techniques.md\n"
     )
+
+
+def _comparison(folder: Path, *, quiet: bool, kept: bool) -> None:
+    print(
+        "5. Which technique for these reviews, and from how many labels on? Each from the same rows, two draws of them.\n"
+    )
+    compared = compare(
+        "classification",
+        samples.REVIEWS,
+        test=samples.REVIEWS_HELD_OUT,
+        output=folder / "comparison",
+        methods=("majority", "tfidf", "finetune"),
+        sizes=(32, 128, "all"),
+        seeds=2,
+        budget_seconds=COMPARISON_SECONDS,
+        overwrite=(folder / "comparison").exists(),
+        quiet=quiet,
+    )
+    print("\n".join(f"   {line}" for line in f"{compared.table}\n\n{compared.report.text}".splitlines()))
+    if kept:
+        print(f"\n   The page with its curves, costs and mistakes: {compared.report.page}")
+    print()
 
 
 def _pairs(folder: Path, *, quiet: bool) -> None:
