@@ -14,7 +14,9 @@ def open_graph(graph: str | bytes) -> Any:
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # before the import, which else writes a device id under the home folder
     try:
         import onnxruntime  # noqa: PLC0415  an extra
-        from onnxruntime.capi import onnxruntime_pybind11_state as faults  # noqa: PLC0415
+        from onnxruntime.capi import (  # noqa: PLC0415
+            onnxruntime_pybind11_state as faults,  # pyright: ignore[reportAttributeAccessIssue]
+        )
     except ImportError:
         raise UsageError(
             "there is an ONNX graph, and onnxruntime is not installed: pip install 'taesan[onnx]'. "

@@ -11,6 +11,7 @@ from fastapi.responses import JSONResponse, Response
 
 from taesan.config import GenerationOptions
 from taesan.engine.decoding import Candidate, Chosen, Generated
+from taesan.engine.infer import Writes
 from taesan.serve.faults import Fault
 from taesan.serve.models import Served
 from taesan.serve.requests import Complete
@@ -59,7 +60,7 @@ def _complete(
     model: Served, prompts: Sequence[str], body: Complete, going: Going
 ) -> tuple[list[dict[str, Any]], dict[str, int]]:
     """The choices, each prompt's `n` after another, and how many tokens were read and written."""
-    assert model.asked is not None
+    assert isinstance(model.asked, Writes)
     tokenizer = model.asked.tokenizer
 
     def on_token(prompt: int, sequence: int, one: Chosen) -> None:

@@ -115,9 +115,7 @@ def _families(folder: Path, *, quiet: bool) -> None:
 
 
 def _comparison(folder: Path, *, quiet: bool, kept: bool) -> None:
-    print(
-        "5. Which technique for these reviews, and from how many labels on? Each from the same rows, two draws of them.\n"
-    )
+    print("5. Which technique for these reviews, and from how many labels on? All from the same rows, drawn twice.\n")
     compared = compare(
         "classification",
         samples.REVIEWS,
