@@ -316,7 +316,7 @@ def test_json_for_programs(run, tmp_path, labelled, model, masked_backbone) -> N
     assert content["error_count"] == 31
     first = content["errors"][0]
     assert (first["code"], first["line"], first["file"]) == ("row-short", 3, str(bad))
-    assert set(first) == {"code", "file", "line", "column", "field", "found", "expected", "fix", "severity"}
+    assert set(first) == {"code", "file", "line", "column", "field", "found", "expected", "fix", "severity", "unit"}
     status, out, err = run("evaluate", model, bad)
     assert (status, out) == (65, "")
     assert "… and 11 more errors" in err

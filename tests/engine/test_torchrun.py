@@ -209,7 +209,7 @@ def rows_file(tmp_path_factory):
 
 
 def test_a_fit_by_two_processes(backbone, rows_file, tmp_path):
-    command = ["-m", "taesan", "fit", "classification", str(rows_file), "--backbone", str(backbone), "--device", "cpu"]
+    command = ["-m", "taesan", "fit", "classification", str(rows_file), "--backbone", str(backbone)]
     command += ["--epochs", "3", "--batch-tokens", "90", "--set", "threads=1", "--set", "accumulation=2"]
     command += ["--set", "class_weights=balanced", "--set", "checkpoint_steps=2", "--learning-rate", "1e-3"]
     done = torchrun(*command, "--output", str(tmp_path / "two"))

@@ -13,8 +13,9 @@ import taesan
 from conftest import MASKED, PAIRS, REVIEWS, WORDS
 from taesan.config import FitConfig
 from taesan.engine.infer import run_items
-from taesan.engine.load import open_adapted, open_predictor
+from taesan.engine.load import open_predictor
 from taesan.engine.session import TorchSession
+from taesan.engine.torch_load import open_adapted
 from taesan.errors import InputMissing, StorageError, UsageError
 from taesan.methods import METHODS
 from taesan.methods.base import Adapter, Additions, adapt

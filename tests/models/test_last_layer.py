@@ -84,13 +84,16 @@ def test_outside_training_the_whole_layer_runs_with_the_same_bits(kind: str) -> 
 
 def test_other_models_are_left_alone() -> None:
     assert not train_first_token_only(model_of("bert", is_decoder=True))
-    assert not train_first_token_only(model_of("bert", attn_implementation="eager"))
 
 
 @pytest.mark.parametrize("places", [[[8, 0], [1, 1], [3, 5]], [[0, 1, 2, 3, 4, 5, 6, 7, 8]] * 3])
+@pytest.mark.parametrize("attention", ["sdpa", "eager"])
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_states_at_given_places_are_those_of_the_whole_layer(kind: str, places: list[list[int]]) -> None:
-    model = model_of(kind, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0).train()
+def test_the_states_at_given_places_are_those_of_the_whole_layer(
+    kind: str, attention: str, places: list[list[int]]
+) -> None:
+    without = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+    model = model_of(kind, attn_implementation=attention, **without).train()
     short, wanted = copy.deepcopy(model), torch.tensor(places)
     assert train_last_layer_at(short, lambda hidden: wanted if hidden.shape == (3, 9, 16) else None)
     batch = batch_of((9, 4, 6))

@@ -37,6 +37,8 @@ def open_predictor(
     Raises: InputMissing, StorageError where it is no model for a task or does not verify, or the backbone is another;
     UsageError where onnxruntime is not installed.
     """
+    if device not in (DEVICE, "cpu"):
+        importlib.import_module("taesan.engine.process").check_device(device)
     folder = store.open_model(path)
     if LINEAR_FILES[1] in folder.names:
         return open_linear(folder)

@@ -21,7 +21,9 @@ class Process:
             torch.set_num_threads(threads)
         if device != "auto":
             check_device(device)
-        self.accelerator = Accelerator(cpu=device == "cpu", mixed_precision=_precision(precision, device))
+        # Without a GPU accelerate has to be told so: else processes started by torchrun take each other for alone.
+        on_cpu = device == "cpu" or (device == "auto" and not torch.accelerator.is_available())
+        self.accelerator = Accelerator(cpu=on_cpu, mixed_precision=_precision(precision, device))
         self.rank = self.accelerator.process_index
         self.count = self.accelerator.num_processes
         self.device: torch.device = self.accelerator.device
