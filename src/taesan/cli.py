@@ -10,7 +10,7 @@ import sys
 import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from taesan import __version__
 from taesan.config import FitConfig, GenerationOptions, LoopConfig, PretrainConfig, ServeLimits, resolve
@@ -141,7 +141,7 @@ def _predict(options: argparse.Namespace) -> None:
         )
     else:
         if texts == ["-"] or options.input == "-":
-            predictions = predict_file(predictor, sys.stdin.buffer, **_reading(options), quiet=True)
+            predictions = predict_file(predictor, _standard_input(), **_reading(options), quiet=True)
         elif options.input:
             predictions = predict_file(predictor, options.input, **_reading(options), quiet=options.quiet)
         else:
@@ -156,6 +156,14 @@ def _predict(options: argparse.Namespace) -> None:
                 sys.stdout.buffer.flush()
     if predictor.cut:
         _talk(f"{predictor.cut:,} texts are longer than the model reads ({predictor.options.long_text})")
+
+
+def _standard_input() -> BinaryIO:
+    """Opened for us alone: a thread that still waits for it must not hold what Python closes at its end."""
+    try:
+        return open(sys.stdin.fileno(), "rb", closefd=False)
+    except io.UnsupportedOperation:
+        return sys.stdin.buffer
 
 
 def _label_words(given: str | None) -> dict[str, str]:

@@ -251,15 +251,24 @@ class Folder:
         return {name: self.read(name) for name in self.names}
 
 
+def finished(folder: Path) -> bool:
+    """Whether the folder is there, after a replacement that was stopped half way has been finished or taken back.
+
+    Raises: LockedError, StorageError.
+    """
+    if not folder.exists() and any(beside(folder, ending).exists() for ending in ("new", "gone")):
+        with Lock(folder):
+            recover(folder)
+    return folder.exists()
+
+
 def open_model(path: str | Path) -> Folder:
     """A model folder. While a run is replacing it, the model that stood there before.
 
     Raises: InputMissing, StorageError, LockedError.
     """
     folder = Path(os.path.realpath(path))
-    if not folder.exists() and any(beside(folder, ending).exists() for ending in ("new", "gone")):
-        with Lock(folder):
-            recover(folder)
+    finished(folder)
     old = beside(folder, "old")
     return Folder(old if old.exists() and not (folder / MANIFEST).exists() else folder)
 

@@ -21,7 +21,7 @@ from transformers import PreTrainedModel
 from taesan.methods.base import Adapted
 from taesan.methods.lora import merge
 from taesan.models.last_layer import compute_last_layer_at
-from taesan.models.onnx_decoder import decoder_graph
+from taesan.models.onnx_decoder import MOST_BYTES, decoder_graph
 
 INPUTS: tuple[str, ...] = ("input_ids", "attention_mask", "token_type_ids")
 _ROWS = 1024  # the most that a graph takes at once
@@ -49,6 +49,8 @@ def head_graph(adapted: Adapted, *, max_length: int, first_token: bool) -> bytes
     backbone.set_attn_implementation("eager")  # three quarters of the nodes that fused attention becomes
     if first_token:
         compute_last_layer_at(backbone, lambda hidden: hidden.new_zeros((hidden.shape[0], 1), dtype=torch.long))
+    if (size := 4 * sum(weight.numel() for weight in adapted.parameters())) > MOST_BYTES:
+        raise ValueError(f"its weights take {size:,} bytes, and one ONNX file holds at most {MOST_BYTES:,}")
     example = torch.ones(2, 7, dtype=torch.long)  # neither 0 nor 1, which torch would take for constants
     shape = {0: Dim("rows", min=1, max=_ROWS), 1: Dim("tokens", min=2, max=max_length)}
     try:

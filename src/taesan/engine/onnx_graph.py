@@ -1,7 +1,10 @@
 """An ONNX graph, opened by onnxruntime. An extra: taesan[onnx]. No torch here."""
 
 import os
+from collections.abc import Mapping
 from typing import Any
+
+from numpy.typing import NDArray
 
 from taesan.errors import StorageError, UsageError
 
@@ -14,9 +17,6 @@ def open_graph(graph: str | bytes) -> Any:
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # before the import, which else writes a device id under the home folder
     try:
         import onnxruntime  # noqa: PLC0415  an extra
-        from onnxruntime.capi import (  # noqa: PLC0415
-            onnxruntime_pybind11_state as faults,  # pyright: ignore[reportAttributeAccessIssue]
-        )
     except ImportError:
         raise UsageError(
             "there is an ONNX graph, and onnxruntime is not installed: pip install 'taesan[onnx]'. "
@@ -29,5 +29,13 @@ def open_graph(graph: str | bytes) -> Any:
     options.log_severity_level = 3
     try:
         return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
-    except (faults.Fail, faults.InvalidArgument, faults.InvalidGraph, faults.InvalidProtobuf) as error:
+    except Exception as error:  # onnxruntime's faults have no other class in common
         raise StorageError(f"onnxruntime cannot open the graph: {error}. Export it again.") from None
+
+
+def ask_graph(graph: Any, inputs: Mapping[str, NDArray[Any]]) -> Any:
+    """What comes out. Raises: StorageError where a graph, a stranger's perhaps, does not take what it should."""
+    try:
+        return graph.run(None, inputs)
+    except Exception as error:
+        raise StorageError(f"onnxruntime cannot run the graph: {error}. Export it again.") from None

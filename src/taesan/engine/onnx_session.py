@@ -14,7 +14,7 @@ from taesan.config import GenerationOptions
 from taesan.engine.decoding import Generated
 from taesan.engine.generate import Generator
 from taesan.engine.infer import Arrays, OnToken, Writing
-from taesan.engine.onnx_graph import open_graph
+from taesan.engine.onnx_graph import ask_graph, open_graph
 from taesan.engine.onnx_rows import OnnxDecoder
 from taesan.errors import UsageError
 from taesan.tasks.base import Logits
@@ -37,7 +37,7 @@ class OnnxSession:
         return length, 1
 
     def run(self, batch: Arrays) -> Logits:
-        (logits,) = self._graph.run(None, {name: batch[name] for name in self._inputs})
+        (logits,) = ask_graph(self._graph, {name: batch[name] for name in self._inputs})
         return np.asarray(logits, dtype=np.float32)
 
     def generate(

@@ -35,6 +35,7 @@ class Output:
         part_of: Path | None = None,
         say: Callable[[str], object] = lambda line: None,
     ):
+        refuse_device(path)
         self.path = Path(os.path.realpath(path))  # a link is followed: what is replaced is the file itself
         self.rows, self.finished = 0, False
         self._identity, self._resume, self._whole, self._say = identity, resume, part_of, say
@@ -180,6 +181,12 @@ def refuse_finished(path: Path) -> None:
     """Raises: OutputError where the file is there. Nothing of it is in the making, or it would have been found."""
     if path.exists():
         raise OutputError(f"{path} is finished already; there is nothing to go on with. To replace it, omit --resume.")
+
+
+def refuse_device(path: str | Path) -> None:
+    """Raises: OutputError for `/dev/stdout` and its like: what they lead to is another program's."""
+    if os.path.abspath(path).startswith(("/dev/", "/proc/")):
+        raise OutputError(f"{path} is no ordinary file. Choose another --output, or leave it out for standard output.")
 
 
 def check_place(path: Path) -> None:

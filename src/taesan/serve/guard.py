@@ -107,7 +107,9 @@ class Guard:
         if "content-length" in headers and "transfer-encoding" in headers:
             raise Fault(400, "length-twice", "Expected a content length or chunks, not both.", CLOSE)
         self._check_host(headers)
-        if self._key is not None and (scope["path"].startswith("/v1") or scope["path"] == "/metrics"):
+        if self._key is not None and (
+            scope["path"].startswith("/v1") or scope["path"] in ("/metrics", "/openapi.json")
+        ):
             self._check_key(headers, self._key)
         if scope["method"] == "POST":
             if not _JSON.fullmatch(headers.get("content-type", "")):

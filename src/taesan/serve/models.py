@@ -10,6 +10,7 @@ import taesan
 from taesan import store
 from taesan.config import ServeLimits
 from taesan.engine.infer import Asked, Predictor
+from taesan.engine.linear import LinearPredictor
 from taesan.engine.load import DEVICE, open_language_model, open_predictor
 from taesan.errors import UsageError, escape
 from taesan.models.locate import EMBEDDED_PREFIX, locate
@@ -122,7 +123,7 @@ def _describe(name: str, asked: Asked, manifest: Mapping[str, Any], inputs: Sequ
         "task": manifest["task"],
         "method": manifest["method"],
         "labels": manifest["labels"],
-        "backbone": {"name": _shown(backbone["name"]), "sha256": backbone["sha256"]},
+        "backbone": backbone and {"name": _shown(backbone["name"]), "sha256": backbone["sha256"]},
         "parameters": manifest["parameters"],
         "trained_parameters": manifest["trained_parameters"],
         "folder_bytes": sum(record["bytes"] for record in manifest["files"].values()),
@@ -142,6 +143,8 @@ def _identity(name: str) -> dict[str, Any]:
 
 
 def _session(asked: Asked) -> str:
+    if isinstance(asked, LinearPredictor):
+        return "linear"
     return "onnx" if isinstance(asked, Predictor) and type(asked.session).__name__.startswith("Onnx") else "torch"
 
 

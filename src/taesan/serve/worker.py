@@ -64,7 +64,7 @@ class Worker:
 
     async def _wait(self, job: _Job) -> Any:
         with self._changed:
-            if self.waiting_items + job.items > self._queue_items:
+            if self.waiting_items and self.waiting_items + job.items > self._queue_items:
                 raise Fault(429, "busy", "Too much is waiting for this model. Try again.", {"Retry-After": "1"})
             self._jobs.append(job)
             self.waiting_items += job.items

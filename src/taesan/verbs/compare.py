@@ -266,7 +266,8 @@ def _read(
             "out to measure on, and nothing learns from them"
         )
         record["held_out"] = TEST_FRACTION
-    files = {"train": file_record(train) | {"rows": len(rows)}, "test": record | {"rows": len(held)}}
+    read = {"encoding": source.encoding, "columns": dict(source.columns)}  # read otherwise, it is other data
+    files = {"train": file_record(train) | {"rows": len(rows)} | read, "test": record | {"rows": len(held)} | read}
     return Data(task, rows, held, labels), files
 
 

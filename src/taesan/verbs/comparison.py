@@ -164,7 +164,7 @@ class Comparison:
 
     def _write(self, name: str, content: bytes) -> None:
         path = self.out / name
-        if not path.exists():  # its name says what is in it
+        if not path.exists() or path.read_bytes() != content:
             with store.storage_errors(path):
                 path.parent.mkdir(parents=True, exist_ok=True)
             store.replace_file(path, content)

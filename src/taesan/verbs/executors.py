@@ -116,7 +116,7 @@ class RayCluster:
         """`address` of a cluster, or `auto` for the one that this machine belongs to. Raises: UsageError."""
         if find_spec("ray") is None:
             raise UsageError("Ray is not installed: pip install 'taesan[ray]', or leave --ray out")
-        import ray  # noqa: PLC0415  an extra
+        import ray  # noqa: PLC0415  an extra  # pyright: ignore[reportMissingImports]
 
         self._ray, self._own = ray, not ray.is_initialized()
         try:

@@ -48,6 +48,11 @@ def export(
     """
     if format not in FORMATS:
         raise UsageError(f"format is {escape(format)}; expected one of {', '.join(FORMATS)}")
+    if Path(model).is_dir() and (name := store.open_model(model).manifest.get("method")) in BASELINES:
+        raise UsageError(
+            f"{model} is by {name}, which other libraries do not have. It answers without torch as it is: "
+            f"taesan predict {model} …"
+        )
     if format == "onnx":
         if output is not None:
             raise UsageError(f"a graph lies in the model's own folder, {model}/onnx; leave --output out")
@@ -58,11 +63,6 @@ def export(
     if output is None:
         raise UsageError(f"--format {format} makes a folder of its own: name it, --output FOLDER")
     folder = store.open_model(model)
-    if (name := folder.manifest.get("method")) in BASELINES:
-        raise UsageError(
-            f"{model} is by {name}, which transformers and PEFT do not have. It answers without torch as it is: "
-            f"taesan predict {model} …"
-        )
     method, out = METHODS.get(folder.manifest.get("method", "")), Path(output)
     if folder.manifest.get("kind") != "model" or method is None:
         open_predictor(model)  # says why it is none

@@ -97,6 +97,9 @@ def export_graph(
         "agreement": figures,
     }
     with store.Lock(folder.path):
+        if not (folder.path / store.MANIFEST).exists() or store.Folder(folder.path).sha256 != folder.sha256:
+            raise UsageError(f"{model} was replaced by another model meanwhile; export that one")
+        store.recover(folder.path / GRAPH_FOLDER)
         store.save_folder(folder.path / GRAPH_FOLDER, {GRAPH_FILE: graph, **files}, own)
     return folder.path / GRAPH_FOLDER
 
@@ -120,7 +123,8 @@ def _outputs(predictor: Predictor, session: Session, examples: list[Example]) ->
 
 
 def _difference(one: list[np.ndarray], other: list[np.ndarray]) -> float:
-    return max((float(np.abs(a - b).max()) for a, b in zip(one, other, strict=True) if a.size), default=0.0)
+    largest = [np.abs(a - b).max() for a, b in zip(one, other, strict=True) if a.size]
+    return float(np.max(largest, initial=0.0))  # which is no number where one of them is none
 
 
 def _agreement(predictor: Predictor, exact: Session, rounded: Session, rows: _Rows, say: Say) -> dict[str, Any]:

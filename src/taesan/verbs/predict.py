@@ -17,7 +17,7 @@ from taesan import __version__, store
 from taesan.data import Report
 from taesan.engine.infer import CHUNK_ROWS, Asked, Predictor, chunks
 from taesan.engine.load import DEVICE, open_predictor
-from taesan.engine.output import Output, check_place, make_folder, merge
+from taesan.engine.output import Output, check_place, make_folder, merge, refuse_device
 from taesan.errors import DataError, InputMissing, Problem, UsageError, escape
 from taesan.progress import Progress
 from taesan.tasks.base import Example, Prediction, Task
@@ -135,6 +135,7 @@ def predict_into(
     Raises: DataError, InputMissing, OutputError, LockedError, StorageError; UsageError where `resume` finds another
     run's rows, the output is the input, or Parquet is to be gone on with or to be joined.
     """
+    refuse_device(output)
     path, many = Path(os.path.realpath(output)), shard.count > 1
     if is_parquet(path) and (resume or many):
         raise UsageError(f"{output}: Parquet is written in one go; --resume and --shard are for JSON lines, .jsonl")

@@ -168,8 +168,10 @@ function changed({ method, backbone, parameters, trained_parameters: moved, fold
   if (method === "backbone") line = t.pretrained(n.count(parameters));
   else if (moved === parameters) line = t.movedAll(n.count(moved));
   else if (moved) line = t.moved(n.count(moved), n.count(parameters), n.share(moved / parameters));
-  const lines = [line, backbone.name, t.folder(n.bytes(bytes))].map((text) => h("span", {}, text));
-  return h("footer", {}, anatomy(method, task, t.picture[method] ?? method), h("p", {}, ...lines));
+  if (!backbone) line = t.ofItsOwn(n.count(moved)); // a baseline: nothing was pretrained
+  const lines = [line, backbone?.name ?? "", t.folder(n.bytes(bytes))].filter(Boolean).map((text) => h("span", {}, text));
+  const picture = backbone ? [anatomy(method, task, t.picture[method] ?? method)] : [];
+  return h("footer", {}, ...picture, h("p", {}, ...lines));
 }
 
 /** One calm line above everything. */

@@ -46,6 +46,7 @@ export const TEXTS = {
     moved: (moved, all, share) => `${moved} of ${all} weights moved (${share})`,
     movedAll: (all) => `All ${all} weights moved`,
     movedNone: "No weight moved",
+    ofItsOwn: (count) => `${count} weights of its own`,
     pretrained: (all) => `${all} weights`,
     folder: (size) => `folder ${size}`,
     picture: {
@@ -142,6 +143,7 @@ export const TEXTS = {
     moved: (moved, all, share) => `가중치 ${all} 개 중 ${moved} 개를 움직임 (${share})`,
     movedAll: (all) => `가중치 ${all} 개를 모두 움직임`,
     movedNone: "가중치를 하나도 움직이지 않음",
+    ofItsOwn: (count) => `모델 없이 가중치 ${count}개`,
     pretrained: (all) => `가중치 ${all} 개`,
     folder: (size) => `폴더 ${size}`,
     picture: {
