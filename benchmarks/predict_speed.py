@@ -74,7 +74,9 @@ def compare(arguments: argparse.Namespace) -> None:
         rows.append([name, spread(rate, ".0f"), *(spread(ratio) for ratio in ratios)])
     shown = table(head, rows)
     print("\n" + shown)
-    write_json(arguments.output, {"table": shown.splitlines(), "seconds": seconds, **common})
+    write_json(
+        arguments.output, {"table": shown.splitlines(), "seconds": seconds, **common, "data": Path(arguments.data).name}
+    )
 
 
 def answer(cell: dict[str, Any]) -> dict[str, Any]:
