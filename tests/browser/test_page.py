@@ -26,14 +26,6 @@ CHROMIUM = Path(os.environ.get("CHROMIUM", "/usr/bin/chromium"))
 if not CHROMIUM.exists():
     pytest.skip(f"there is no Chromium at {CHROMIUM}; CHROMIUM names another", allow_module_level=True)
 
-ARGUMENTS = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-)
 FITS = {
     "reviews": ("classification", "finetune"),
     "reviews-prompt": ("classification", "prompt"),
@@ -108,14 +100,6 @@ def _ready(address: str) -> bool:
     with contextlib.suppress(urllib.error.URLError, ConnectionError):
         return urllib.request.urlopen(f"{address}/readyz", timeout=5).status == 200
     return False
-
-
-@pytest.fixture(scope="session")
-def browser():
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

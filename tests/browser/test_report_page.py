@@ -4,8 +4,6 @@ Run by `make test-browser`; each test skips where playwright or Chromium is miss
 """
 
 import json
-import os
-import shutil
 from pathlib import Path
 
 import fake_records
@@ -13,12 +11,7 @@ import pytest
 
 from taesan import report
 
-api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install playwright")
-CHROMIUM = os.environ.get("TAESAN_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
-pytestmark = [
-    pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium: apt-get install chromium"),
-    pytest.mark.filterwarnings("default"),
-]
+pytestmark = pytest.mark.filterwarnings("default")
 EVIL = "<script>document.title='taken'</script><img src=x onerror=\"document.title='taken'\">"
 LABELS = (f"긍정{EVIL}", "부정")
 
@@ -32,14 +25,6 @@ def page_path(tmp_path_factory) -> Path:
     plan["train"]["name"] = EVIL
     (out / "plan.json").write_text(json.dumps(plan), "utf-8")
     return report.write(out).page
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with api.sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield opened
-        opened.close()
 
 
 class Watched:
