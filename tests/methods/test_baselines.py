@@ -135,7 +135,7 @@ def test_what_has_no_use_for_it_says_so(labelled, tmp_path) -> None:
     with pytest.raises(UsageError, match="class_weights is balanced"):
         fitted(tmp_path / "m", labelled, "majority", class_weights="balanced")
     folder = fitted(tmp_path / "m", labelled, "majority").folder
-    with pytest.raises(UsageError, match="by majority, which transformers and PEFT do not have"):
+    with pytest.raises(UsageError, match="by majority, which other libraries do not have"):
         export(folder, format="hf", output=tmp_path / "out")
     with pytest.raises(UsageError, match="writes no text"):
         taesan.generate(folder, ["가"])

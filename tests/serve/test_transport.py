@@ -97,6 +97,10 @@ REFUSED: dict[str, tuple[bytes, int, str]] = {
 def test_it_is_refused_by_its_status(server: Running, name: str) -> None:
     content, status, code = REFUSED[name]
     reply = server.exchange(content)
+    for _ in range(9):  # while we still send, the end of the connection may overtake the answer's body
+        if reply.body:
+            break
+        reply = server.exchange(content)
     if name in ("10,000 headers", "one long header") and reply.status == 400:
         status, code = 400, "http"  # as they came in pieces, the limit was met before the request was whole
     assert (reply.status, reply.code) == (status, code)
