@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 from tokenizers import Tokenizer as Backend
-from tokenizers import decoders, models, pre_tokenizers, trainers
+from tokenizers import decoders, pre_tokenizers, trainers
+from tokenizers.models import BPE
 
 from taesan.text.tokenizer import Tokenizer
 from taesan.text.train import train_wordpiece
@@ -101,7 +102,7 @@ def tokenizer() -> Tokenizer:
 @pytest.fixture(scope="session")
 def byte_tokenizer() -> Tokenizer:
     """A byte-level BPE as GPT-2 has it: one control token, no class token, nothing put around a text."""
-    backend = Backend(models.BPE())
+    backend = Backend(BPE())
     backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     backend.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
@@ -228,3 +229,19 @@ def labelled(tmp_path_factory) -> dict[str, Path]:
         (folder / f"{task}.jsonl").write_text(lines, "utf-8")
     (folder / "qa.json").write_text(squad(), "utf-8")
     return {task: folder / f"{task}.jsonl" for task in rows} | {"qa": folder / "qa.json"}
+
+
+@pytest.fixture(scope="session")
+def models(masked_backbone, causal_backbone, labelled, tmp_path_factory) -> dict[str, Path]:
+    """A fine-tuned model of every task, to be read only."""
+    import taesan
+    from taesan.config import FitConfig
+
+    root, config = tmp_path_factory.mktemp("models"), FitConfig(epochs=1, device="cpu", threads=1)
+    backbones = dict.fromkeys(labelled, masked_backbone) | {"generation": causal_backbone}
+    return {
+        task: taesan.fit(
+            task, file, output=root / task, backbone=str(backbones[task]), config=config, quiet=True
+        ).folder
+        for task, file in labelled.items()
+    }

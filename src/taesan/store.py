@@ -251,7 +251,7 @@ class Folder:
         return {name: self.read(name) for name in self.names}
 
 
-def finished(folder: Path) -> bool:
+def is_there(folder: Path) -> bool:
     """Whether the folder is there, after a replacement that was stopped half way has been finished or taken back.
 
     Raises: LockedError, StorageError.
@@ -268,7 +268,7 @@ def open_model(path: str | Path) -> Folder:
     Raises: InputMissing, StorageError, LockedError.
     """
     folder = Path(os.path.realpath(path))
-    finished(folder)
+    is_there(folder)
     old = beside(folder, "old")
     return Folder(old if old.exists() and not (folder / MANIFEST).exists() else folder)
 

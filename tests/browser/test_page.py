@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import os
 import re
 import socket
 import subprocess
@@ -20,11 +19,7 @@ import taesan
 from conftest import WORDS
 from taesan.config import FitConfig
 
-sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install 'taesan[dev]'")
 pytest.importorskip("fastapi", reason="fastapi is not installed: pip install 'taesan[serve]'")
-CHROMIUM = Path(os.environ.get("CHROMIUM", "/usr/bin/chromium"))
-if not CHROMIUM.exists():
-    pytest.skip(f"there is no Chromium at {CHROMIUM}; CHROMIUM names another", allow_module_level=True)
 
 FITS = {
     "reviews": ("classification", "finetune"),

@@ -2,15 +2,12 @@
 
 import errno
 import json
-from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-import taesan
 from taesan import cli, store
-from taesan.config import FitConfig
 from taesan.engine.load import open_predictor
 from taesan.engine.output import Output
 from taesan.errors import StorageError
@@ -19,19 +16,6 @@ from taesan.verbs.parquet import write_parquet
 from taesan.verbs.predict import predict_file
 
 TASKS = ["classification", "pair", "ner", "qa", "generation"]
-
-
-@pytest.fixture(scope="module")
-def models(masked_backbone, causal_backbone, labelled, tmp_path_factory) -> dict[str, Path]:
-    root = tmp_path_factory.mktemp("parquet")
-    config = FitConfig(epochs=1, device="cpu", threads=1)
-    backbones = dict.fromkeys(labelled, masked_backbone) | {"generation": causal_backbone}
-    return {
-        task: taesan.fit(
-            task, file, output=root / task, backbone=str(backbones[task]), config=config, quiet=True
-        ).folder
-        for task, file in labelled.items()
-    }
 
 
 def without_nulls(value: object) -> object:

@@ -18,24 +18,10 @@ from hypothesis import strategies as st
 import taesan
 from conftest import ENTITIES, PAIRS, PROMPTS, QUESTIONS, REVIEWS
 from taesan import store
-from taesan.config import FitConfig
 from taesan.engine.load import open_predictor
 from taesan.errors import DataError, InputMissing, StorageError, UsageError
 from taesan.progress import Progress
 from taesan.verbs.predict import Shard, as_lines, predict_file, predict_into
-
-
-@pytest.fixture(scope="module")
-def models(masked_backbone, causal_backbone, labelled, tmp_path_factory) -> dict[str, Path]:
-    root = tmp_path_factory.mktemp("predict")
-    config = FitConfig(epochs=1, device="cpu", threads=1)
-    backbones = dict.fromkeys(labelled, masked_backbone) | {"generation": causal_backbone}
-    return {
-        task: taesan.fit(
-            task, file, output=root / task, backbone=str(backbones[task]), config=config, quiet=True
-        ).folder
-        for task, file in labelled.items()
-    }
 
 
 @pytest.mark.parametrize("task", ["classification", "pair", "ner", "qa", "generation"])

@@ -43,8 +43,8 @@ def open_predictor(
     if LINEAR_FILES[1] in folder.names:
         return open_linear(folder)
     task = TASKS.get(folder.manifest.get("task", ""))
-    graph = store.finished(folder.path / GRAPH_FOLDER)
-    if task is not None and device == DEVICE and backbone is None and graph:
+    by_graph = task is not None and device == DEVICE and backbone is None
+    if by_graph and store.is_there(folder.path / GRAPH_FOLDER):
         return _open_graph(folder, task, str(path))
     device = "cpu" if device == DEVICE else device
     return _on_torch().open_predictor(path, device=device, backbone=backbone, shared=shared)

@@ -48,7 +48,8 @@ def export(
     """
     if format not in FORMATS:
         raise UsageError(f"format is {escape(format)}; expected one of {', '.join(FORMATS)}")
-    if Path(model).is_dir() and (name := store.open_model(model).manifest.get("method")) in BASELINES:
+    folder = store.open_model(model)
+    if (name := folder.manifest.get("method")) in BASELINES:
         raise UsageError(
             f"{model} is by {name}, which other libraries do not have. It answers without torch as it is: "
             f"taesan predict {model} …"
@@ -62,8 +63,7 @@ def export(
         raise UsageError("--int8 and --validation are for --format onnx")
     if output is None:
         raise UsageError(f"--format {format} makes a folder of its own: name it, --output FOLDER")
-    folder = store.open_model(model)
-    method, out = METHODS.get(folder.manifest.get("method", "")), Path(output)
+    method, out = METHODS.get(name or ""), Path(output)
     if folder.manifest.get("kind") != "model" or method is None:
         open_predictor(model)  # says why it is none
         raise UsageError(f"{model} is no model for a task")
