@@ -340,11 +340,12 @@ def _is_clear(findings: Findings, found: Crossover, choice: Point) -> bool:
 
 
 def _overtakes(findings: Findings, point: Point, choice: Point) -> Crossover | None:
-    """From where on another is ahead, where that is beyond what was measured."""
+    """From where on another is ahead, where that is beyond what was measured, and anything is known of it."""
     one, other = findings.fitted[point.technique], findings.fitted[choice.technique]
     measured = float(one.measured), float(other.measured)
     found = crossover(point.technique.name, choice.technique.name, one.curve, other.curve, 1.0, measured)
-    return found if found.extrapolated else None
+    known = found.low > 0 or np.isfinite(found.high)
+    return found if found.extrapolated and known else None
 
 
 def crossing_span(found: Crossover) -> Both:

@@ -9,6 +9,7 @@ from typing import Any
 
 from taesan.errors import escape
 from taesan.progress import duration
+from taesan.report.findings import Scale
 from taesan.report.records import PlannedCell
 from taesan.text.width import ljust, rjust
 
@@ -29,6 +30,7 @@ class Scoreboard:
         enabled: bool = True,
     ):
         self._cells, self._metric, self._sign, self._at_once = cells, metric, sign, at_once
+        self._show = Scale(sign).show  # as the report has it
         self._enabled, self._terminal = enabled, sys.stderr.isatty()
         self._scores: dict[str, float | None] = {}  # of a cell that failed, none
         for name, record in records.items():
@@ -40,8 +42,9 @@ class Scoreboard:
         if record["status"] == "failed":
             self.say(f"{cell.name} failed: {record['error']}")
         elif self._enabled and not self._terminal:
-            score = f"{self._metric} {self._scores[cell.name]:.4f}"
-            self.say(f"{self._count()}  {cell.name}  {score}, {record['seconds']:.0f} s{self._left()}")
+            score = self._show(record["scores"][self._metric]["value"])
+            what = f"{cell.name}  {self._metric} {score}, {record['seconds']:.0f} s"
+            self.say(f"{self._count()}  {what}{self._left()}")
         self.draw()
 
     def say(self, line: str) -> None:
@@ -84,7 +87,7 @@ class Scoreboard:
         scores = [self._scores[cell.name] for cell in own if cell.name in self._scores]
         known = [score for score in scores if score is not None]
         if known:
-            return f"{mean(known):.3f}"
+            return self._show(mean(known))
         return "" if not own else "failed" if scores else "·"
 
     def _best(self) -> str:
@@ -92,7 +95,7 @@ class Scoreboard:
         if not known:
             return ""
         score, cell = max(known, key=lambda one: self._sign * one[0])
-        return f"{cell.method}, {cell.size:,} rows, {score:.3f}"
+        return f"{cell.method}, {cell.size:,} rows, {self._show(score)}"
 
     def _count(self) -> str:
         return f"{len(self._scores)}/{len(self._cells)} cells"
