@@ -43,8 +43,8 @@ def open_predictor(
     if LINEAR_FILES[1] in folder.names:
         return open_linear(folder)
     task = TASKS.get(folder.manifest.get("task", ""))
-    by_graph = task is not None and device == DEVICE and backbone is None
-    if by_graph and store.is_there(folder.path / GRAPH_FOLDER):
+    by_graph = device == DEVICE and backbone is None and store.is_there(folder.path / GRAPH_FOLDER)
+    if by_graph and task is not None:
         return _open_graph(folder, task, str(path))
     device = "cpu" if device == DEVICE else device
     return _on_torch().open_predictor(path, device=device, backbone=backbone, shared=shared)
