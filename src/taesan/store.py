@@ -421,7 +421,8 @@ def _what_is_there(path: Path, manifest_name: str) -> str:
         return f"{path} is a file; expected a model folder, as `taesan fit --output` makes one"
     if (path / RUN_FILE).exists():
         return f"{path} is a run that has not finished; repeat its command with --resume"
-    if within := sorted(one.parent for one in path.glob(f"*/{manifest_name}")):
+    places = ("*", "cells/*/model")  # the demo's models, and those of a comparison
+    if within := sorted(one.parent for place in places for one in path.glob(f"{place}/{manifest_name}")):
         return f"{path} is no model, but has {len(within):,} in it; name one, as {within[0]}"
     return f"{path} is not a folder made by taesan: it has no {manifest_name}"
 

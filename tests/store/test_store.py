@@ -151,11 +151,15 @@ def test_what_is_no_model_is_named(tmp_path):
     (tmp_path / "folder").mkdir()
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / store.RUN_FILE).write_text("{}")
+    for place in ("several/one", "several/two", "compared/cells/tfidf-8-seed1/model"):
+        save_old(tmp_path / place)
     for name, message in {
         "nothing": "there is no folder",
         "file": "is a file; expected a model folder",
         "folder": "is not a folder made by taesan",
         "run": "is a run that has not finished",
+        "several": "is no model, but has 2 in it; name one, as .*/several/one$",
+        "compared": "is no model, but has 1 in it; name one, as .*/cells/tfidf-8-seed1/model$",
     }.items():
         with pytest.raises(InputMissing, match=message):
             store.open_model(tmp_path / name)

@@ -1,10 +1,12 @@
 """`taesan compare`: the same rows for all, a plan that is kept, cells that cost only themselves when they fail."""
 
+import contextlib
 import json
 import os
 import signal
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -183,6 +185,15 @@ def test_the_same_call_again_runs_nothing_and_a_larger_one_what_is_new(made, fil
     assert {path.parent.name.rsplit("-", 2)[1] for path in made.glob("cells/*/model")} == {"48"}
 
 
+def test_of_fewer_sizes_the_largest_is_timed_too(made, files, given) -> None:
+    """Its weights were not kept, as more rows had been seen: the cell is made again, to the same scores."""
+    before = quality(made)
+    taesan.compare("classification", files["train"], methods=METHODS, sizes=(8,), output=made, **given)
+    assert quality(made) == before
+    assert all(cell["latency_seconds"] for cell in cells_of(made).values() if cell["rows"] == 8)
+    assert {path.parent.name.rsplit("-", 2)[1] for path in made.glob("cells/*/model")} == {"8"}
+
+
 def test_after_a_kill_it_goes_on_to_the_same_end(made, files, given, tmp_path) -> None:
     """The process that compares is killed as soon as a cell is there; benchmarks/compare_kills.py does so at random."""
     out = tmp_path / "out"
@@ -293,6 +304,33 @@ def test_jobs_end_with_the_process_that_asked() -> None:
     assert [one.error for one in ended] == ["the process that starts jobs is gone; was it killed?"] * 2
     assert list(local.map(abs, [-2])) == [Ended(0, 2)]  # by another worker
     local.close()
+
+
+def test_jobs_end_with_the_process_that_starts_them(tmp_path) -> None:
+    local = LocalProcesses(1)
+    assert list(local.map(abs, [-1])) == [Ended(0, 1)]
+    worker = local._worker
+    assert worker is not None
+    threading.Timer(0.5, worker.kill).start()
+    (ended,) = local.map(time.sleep, [600])
+    assert ended.error == "the process that starts jobs is gone; was it killed?"
+    for _ in range(100):
+        if not _alive(worker.pid):
+            return
+        time.sleep(0.1)
+    pytest.fail("a job outlived the process that had started it")
+
+
+def _alive(group: int) -> bool:
+    """Whether a process of that group still runs; one that has ended and waits for its parent does not."""
+    states = (stat.rpartition(")")[2].split() for stat in _stats())
+    return any(int(state[2]) == group and state[0] != "Z" for state in states)
+
+
+def _stats() -> Iterator[str]:
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):  # it has ended meanwhile
+            yield path.read_text()
 
 
 def test_ray_is_an_extra(files, given, tmp_path, monkeypatch) -> None:

@@ -34,7 +34,7 @@ class _Graph(nn.Module):
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor) -> Tensor:
         inputs = dict(zip(INPUTS, (input_ids, attention_mask, token_type_ids), strict=True))
-        return self.model.answer(inputs)
+        return self.model.head.logits(self.model.encoder(inputs), inputs)
 
 
 def head_graph(adapted: Adapted, *, max_length: int, first_token: bool) -> bytes:

@@ -120,11 +120,18 @@ class Adapted(nn.Module):
         return self.head.loss(self.encoder(batch), batch)
 
     def answer(self, batch: Batch) -> torch.Tensor:
-        """The head's logits (B, …); of a language model, the log-probability of each row's labels (B,)."""
+        """The head's logits (B, …); of a language model, the log-probability of each row's labels (B,).
+
+        A head that reads one state of a text is asked one text at a time: in a matrix product of few rows, what comes
+        out of a row depends, in its last bits, on which row it is. That of all tokens has many.
+        """
         hidden = self.encoder(batch)
         if self.head.language_model:
             return self.head.label_log_probabilities(hidden, batch)
-        return self.head.logits(hidden, batch)
+        if not self.head.reads_one_state:
+            return self.head.logits(hidden, batch)
+        parts = [{name: array[row : row + 1] for name, array in batch.items()} for row in range(len(hidden))]
+        return torch.cat([self.head.logits(hidden[row : row + 1], part) for row, part in enumerate(parts)])
 
     def likely(self, hidden: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
         """Of a language model, every token's log-probability at places (B, M) of hidden states (B, T, D). (B, M, V)"""

@@ -14,6 +14,7 @@ from transformers.modeling_outputs import BaseModelOutputWithPoolingAndCrossAtte
 IGNORED = -100
 Batch = dict[str, torch.Tensor]
 _LANGUAGE_MODEL = re.compile("(LMHeadModel|ForCausalLM|ForMaskedLM)$")
+_SEQUENCE = "ForSequenceClassification"
 
 
 class Head(nn.Module):
@@ -31,6 +32,7 @@ class Head(nn.Module):
         self.prefix: str = model.base_model_prefix
         self.pretrained = bool(_LANGUAGE_MODEL.search(type(model).__name__))  # what comes with its weights
         self.language_model = self.pretrained and not choices
+        self.reads_one_state = bool(choices) or type(model).__name__.endswith(_SEQUENCE)  # of each text
         self._choices = [torch.tensor(ids) for ids in choices]
         self._mask_id = mask_id
         backbone = model.base_model

@@ -34,6 +34,7 @@ class Comparison:
     ):
         self.out, self._plan, self._planner, self._data, self._commands = out, plan, planner, data, commands
         self.cells = [PlannedCell(**cell) for cell in plan["cells"]]
+        self._keep = keep
         self._kept = {cell.name for cell in self.cells} if keep else kept_models(self.cells)
         self._quiet = quiet
 
@@ -50,9 +51,13 @@ class Comparison:
     def run_cells(self, executor: Executor) -> dict[str, str]:
         """Those that are not done yet; the errors of those that failed come back, by name."""
         inputs = {cell.name: self._planner.inputs(cell) for cell in self.cells}
-        records = {cell.name: _read(self._file(cell)) for cell in self.cells if self.is_done(cell)}
+        records = {
+            cell.name: record
+            for cell in self.cells
+            if self.is_done(cell) and not self._lacks_model(cell, record := _read(self._file(cell)))
+        }
         missing = [cell for cell in self.cells if cell.name not in records]
-        for cell in missing:  # those that failed, or were made of other data
+        for cell in missing:  # those that failed, were made of other data, or whose weights nobody needed until now
             store.remove_folder(self.out / "cells" / cell.name)
         board = self._board(records)
         failed: dict[str, str] = {}
@@ -65,7 +70,9 @@ class Comparison:
         for ended in executor.map(run_cell, jobs):
             cell = missing[ended.number]
             record = ended.value
-            if ended.error is not None:
+            if ended.error is not None and self.is_done(cell):  # the answer was lost, and not the work
+                record = _read(self._file(cell))
+            elif ended.error is not None:
                 record = self._failed(cell, ended.error)
                 failed[cell.name] = ended.error
             board.done(cell, record)
@@ -123,6 +130,11 @@ class Comparison:
 
     def is_done(self, cell: PlannedCell) -> bool:
         return is_done(self.out, cell, self._planner.inputs(cell))
+
+    def _lacks_model(self, cell: PlannedCell, record: Mapping[str, Any]) -> bool:
+        """Whether the weights are wanted, to be kept or to be timed, that an earlier plan had no use for."""
+        wanted = cell.name in self._kept and (self._keep or record["latency_seconds"] is None)
+        return wanted and not (self._file(cell).parent / "model").exists()
 
     def _file(self, cell: PlannedCell) -> Path:
         return self.out / "cells" / cell.name / "cell.json"

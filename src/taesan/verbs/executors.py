@@ -4,9 +4,11 @@ A job is JSON in and JSON out, and alone in its process; one that fails or is ki
 leave on disk it writes beside its place and renames, so that one that was lost half way, or runs twice, does no harm.
 """
 
+import contextlib
 import json
 import logging
 import os
+import signal
 import subprocess
 import sys
 import traceback
@@ -90,6 +92,8 @@ class LocalProcesses:
             assert self._worker.stdout is not None
             self._worker.stdin.close()
             self._worker.wait()
+            with contextlib.suppress(ProcessLookupError):  # its jobs, where it was killed and could not end them
+                os.killpg(self._worker.pid, signal.SIGKILL)
             self._worker.stdout.close()
             self._worker = None
 

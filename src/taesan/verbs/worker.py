@@ -49,7 +49,7 @@ def _run(batch: dict[str, Any], running: dict[int, tuple[int, int]], answers: Bi
     while waiting or running:
         while waiting and len(running) < batch["at_once"]:
             number, job = waiting.pop()
-            process, value = _start(work, job)
+            process, value = _start(work, job, answers)
             running[process] = number, value
         process, status = os.waitpid(-1, os.WNOHANG)
         if process:
@@ -62,13 +62,14 @@ def _run(batch: dict[str, Any], running: dict[int, tuple[int, int]], answers: Bi
             raise EOFError
 
 
-def _start(work: Work, job: Any) -> tuple[int, int]:
+def _start(work: Work, job: Any, answers: BinaryIO) -> tuple[int, int]:
     source, target = os.pipe()
     process = os.fork()
     if process:
         os.close(target)
         return process, source
     try:
+        answers.close()  # it ends with the process that answers, and whoever waits for answers is told
         with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
             file.write("500")  # where memory runs out, a job goes, and nobody else
         with open(os.devnull, "rb") as nothing:
