@@ -46,20 +46,33 @@ def test_gamma_functions() -> None:
 def test_variances_lend_each_other_what_they_know() -> None:
     random = np.random.default_rng(1)
     alike = 0.01 * random.chisquare(2, 400) / 2
-    noise = moderate(list(alike), [2] * 400)
+    noise = moderate(list(alike), [2] * 400, [100] * 400)
     assert np.var(np.log(noise.variance)) < np.var(np.log(alike)) / 8  # alike: drawn together, each keeping a third
     assert noise.freedom.min() == 6
     apart = 10 ** random.uniform(-6, 0, 400) * random.chisquare(2, 400) / 2
-    noise = moderate(list(apart), [2] * 400)
+    noise = moderate(list(apart), [2] * 400, [100] * 400)
     assert noise.freedom.max() < 4  # nothing in common: each is left with its own
     assert np.corrcoef(np.log(noise.variance), np.log(apart))[0, 1] > 0.9
 
 
 def test_what_was_not_drawn_has_no_variance() -> None:
-    noise = moderate([0.0, 0.01, 0.02, 0.012, 0.0], [2, 2, 2, 2, 0])
+    noise = moderate([0.0, 0.01, 0.02, 0.012, 0.0], [2, 2, 2, 2, 0], [100] * 5)
     assert noise.variance[0] == 0
     assert 0.005 < noise.variance[4] < 0.03  # a single seed: what the others have in common
-    assert moderate([0.0, 0.0], [0, 0]).variance.tolist() == [0, 0]
+    assert moderate([0.0, 0.0], [0, 0], [8, 8]).variance.tolist() == [0, 0]
+
+
+def test_beyond_the_rows_that_have_seeds_the_variance_falls() -> None:
+    """What is known of small samples is not all there is to know of large ones: less, and less surely."""
+    random = np.random.default_rng(3)
+    own, rows = random.chisquare(2, 40) / 2, [8] * 20 + [32] * 20
+    noise = moderate([*own, 0.0, 0.0, 0.0], [2] * 40 + [0] * 3, [*rows, 8, 512, 8192])
+    near, far, farther = noise.variance[-3:]
+    assert near == pytest.approx(1, rel=0.5)
+    assert near > far > farther > 0
+    assert noise.freedom[-3] > noise.freedom[-2] > noise.freedom[-1] >= 1
+    steep = moderate([*own[:20], *own[20:] / 100, 0.0], [2] * 40 + [0], [*rows, 512]).variance[-1]
+    assert steep < far / 10  # the fall that is seen counts for more than the one that is expected
 
 
 def test_the_interaction_is_what_items_give_each_seed_apart() -> None:
@@ -75,7 +88,7 @@ def covers(make, trials: int, seed: int) -> float:
     for _ in range(trials):
         cells = [make(random) for _ in range(6)]
         scores = [scored(right) for right, _ in cells]
-        noise = moderate([one.var(ddof=1) for one, _ in scores], [SEEDS - 1] * 6)
+        noise = moderate([one.var(ddof=1) for one, _ in scores], [SEEDS - 1] * 6, [100] * 6)
         for place, ((_, samples), (_, truth)) in enumerate(zip(scores, cells, strict=True)):
             values = drawn(samples, float(noise.variance[place]), float(noise.freedom[place]), random)
             low, high = np.percentile(values, [2.5, 97.5])
@@ -99,7 +112,9 @@ def test_false_alarms_are_as_rare_as_promised() -> None:
             rights.append((difficulty + random.normal(0, 1, (SEEDS, 200)) < 0.9 + moved[:, None]).astype(float))
         pairs = [(i, j) for i in range(4) for j in range(i)]
         scores = [scored(one) for one in rights]
-        noise = moderate([(scores[i][0] - scores[j][0]).var(ddof=1) for i, j in pairs], [SEEDS - 1] * len(pairs))
+        noise = moderate(
+            [(scores[i][0] - scores[j][0]).var(ddof=1) for i, j in pairs], [SEEDS - 1] * len(pairs), [100] * len(pairs)
+        )
         found = [
             compare_paired(
                 scores[i][0],

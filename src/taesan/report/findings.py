@@ -218,7 +218,7 @@ def _items(records: Records, cell: Cell) -> Items:
 def _between_seeds(errors: Sequence[Floats], rows: Sequence[int]) -> Noise:
     """Without labelled rows nothing is drawn: one seed is then all that there is to know."""
     variances = [float(one.var(ddof=1)) if len(one) > 1 else 0.0 for one in errors]
-    return moderate(variances, [len(one) - 1 if size else 1 for one, size in zip(errors, rows, strict=True)])
+    return moderate(variances, [len(one) - 1 if size else 1 for one, size in zip(errors, rows, strict=True)], rows)
 
 
 def _compare(groups: Sequence[Sequence[Point]]) -> list[list[Comparison]]:
@@ -230,7 +230,7 @@ def _compare(groups: Sequence[Sequence[Point]]) -> list[list[Comparison]]:
     pairs = [[(one, other, *_paired(one, other)) for one, other in combinations(group, 2)] for group in ranked]
     together = [pair for own in pairs for pair in own]
     noise = _between_seeds(
-        [other - one for _, _, one, other, _ in together], [better.rows + worse.rows for better, worse, *_ in together]
+        [other - one for _, _, one, other, _ in together], [_fewer(better, worse) for better, worse, *_ in together]
     )
     spreads = zip(noise.variance.tolist(), noise.freedom.tolist(), strict=True)
     random = np.random.default_rng((SEED, 1))
@@ -243,6 +243,11 @@ def _compare(groups: Sequence[Sequence[Point]]) -> list[list[Comparison]]:
         corrected = holm([one.p for one in compared])
         found.append([replace(one, corrected=p) for one, p in zip(compared, corrected, strict=True)])
     return found
+
+
+def _fewer(one: Point, other: Point) -> int:
+    """The rows of the one that seeds move most; without rows none is moved."""
+    return min((point.rows for point in (one, other) if point.rows), default=0)
 
 
 def _paired(one: Point, other: Point) -> tuple[Floats, Floats, Floats]:

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 MOST_FREEDOM = 1000.0
 MOST_BORROWED = 2.0  # times a cell's own degrees of freedom
+FALL, FALL_SPREAD = -0.5, 0.2  # of the log variance between seeds with the log of rows: measured (docs/lab.md)
 SEED_DRAWS = 20  # for each bootstrap sample of the items, where a p-value is wanted
 
 
@@ -32,30 +33,48 @@ class Noise:
     freedom: Floats  # (G,)
 
 
-def moderate(variances: Sequence[float], freedom: Sequence[int]) -> Noise:
+def moderate(variances: Sequence[float], freedom: Sequence[int], rows: Sequence[int]) -> Noise:
     """Sample variances with their degrees of freedom, drawn together (Smyth 2004, equations 3 and 4).
 
-    A variance of zero stays: nothing was drawn. One without degrees of freedom takes what the others have in common, or
-    nothing where they are fewer than three.
+    Beyond the rows of those that have seeds, what cells have in common falls by a power of their labelled `rows` (as
+    the prior of Sartor et al. 2006 follows a gene's intensity), and the further, the less is known. A variance of zero
+    stays: nothing was drawn. One without degrees of freedom takes what the others have in common, or nothing where they
+    are fewer than three.
     """
     own, degrees = np.array(variances, dtype=np.float64), np.array(freedom, dtype=np.float64)
+    size = np.log(np.maximum(np.array(rows, dtype=np.float64), 1))
     known = (own > 0) & (degrees > 0)
-    prior, strength = 0.0, 0.0
+    prior, strength = np.zeros(len(own)), np.zeros(len(own))
     if known.sum() >= 3:
-        half = degrees[known] / 2
-        logs = np.log(own[known]) - digamma(half) + np.log(half)
-        spread = float(np.var(logs, ddof=1) - trigamma(half).mean())
-        if spread > 0:
-            strength = min(2 * float(inverse_trigamma(spread)), MOST_FREEDOM)
-            prior = float(np.exp(logs.mean() + digamma(np.array(strength / 2)) - np.log(strength / 2)))
-        else:
-            strength, prior = MOST_FREEDOM, float(np.exp(logs.mean()))
-        # A few cells hardly show whether they are alike: what is its own keeps a third of the weight.
-        strength = min(strength, MOST_BORROWED * float(degrees[known].mean()))
+        prior, strength = _in_common(own[known], degrees[known], size[known], size)
+        # A few cells hardly show whether they are alike: what is its own, if there is any, keeps a third of the weight.
+        strength = np.where(degrees > 0, np.minimum(strength, MOST_BORROWED * float(degrees[known].mean())), strength)
     total = degrees + strength
     mixed = (degrees * own + strength * prior) / np.maximum(total, 1e-12)
     still = (own == 0) & (degrees > 0)
     return Noise(np.where(still, 0.0, mixed), np.where(still, MOST_FREEDOM, np.minimum(np.maximum(total, 1), 1000)))
+
+
+def _in_common(own: Floats, degrees: Floats, size: Floats, asked: Floats) -> tuple[Floats, Floats]:
+    """The prior variance at log numbers of rows `asked`, and the degrees of freedom that it is worth."""
+    half = degrees / 2
+    logs, noise = np.log(own) - digamma(half) + np.log(half), trigamma(half)
+    level, middle, slope = _line(logs, size, 1 / noise)
+    spread = max(0.0, float(np.var(logs - level - slope * (size - middle), ddof=1) - noise.mean()))
+    weight = 1 / (noise + spread)
+    level, middle, slope = _line(logs, size, weight)
+    more = np.maximum(asked - middle, 0)  # at fewer rows the items' share would be blown up as well
+    apart = spread + 1 / weight.sum() + more**2 / (weight @ (size - middle) ** 2 + FALL_SPREAD**-2)
+    strength = np.minimum([2 * inverse_trigamma(one) for one in apart.tolist()], MOST_FREEDOM)
+    return np.exp(level + slope * more + digamma(strength / 2) - np.log(strength / 2)), strength
+
+
+def _line(logs: Floats, size: Floats, weight: Floats) -> tuple[float, float, float]:
+    """Level and place of the middle, and the slope, which is held near FALL."""
+    middle = float(weight @ size / weight.sum())
+    moved = size - middle
+    slope = (weight @ (moved * logs) + FALL * FALL_SPREAD**-2) / (weight @ moved**2 + FALL_SPREAD**-2)
+    return float(weight @ logs / weight.sum()), middle, float(slope)
 
 
 def interaction(samples: Floats) -> float:

@@ -111,7 +111,6 @@ def _open_backbone(name: str, path: str, device: str, shared: dict[str, Any], qu
         "max_length": backbone.max_length,
         "session": "torch",
         "inputs": [{"name": "text"}],
-        "examples": [],
     }
     return Served(name, description, Worker(queue_items=queue_items), ("text",), asked, model)
 
@@ -133,7 +132,6 @@ def _describe(name: str, asked: Asked, manifest: Mapping[str, Any], inputs: Sequ
         "max_length": asked.options.max_length,
         "session": _session(asked),
         "inputs": [{"name": one} for one in inputs],
-        "examples": [],
     }
 
 

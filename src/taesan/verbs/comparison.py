@@ -9,6 +9,7 @@ from typing import Any
 
 from taesan import store
 from taesan.data import row_lines, stratified_folds
+from taesan.progress import Progress
 from taesan.report.records import PlannedCell
 from taesan.verbs.cells import run_cell, run_fold, time_model
 from taesan.verbs.executors import Executor, LocalProcesses
@@ -101,7 +102,13 @@ class Comparison:
                 self._write(name, contents[part])
             more = {"name": cell.name, "test": str(self.out / files["test"]), "places": places, "inputs": inputs}
             jobs.append(self._job(cell, files["train"]) | more)
-        return {f"fold {jobs[one.number]['name']}": one.error for one in executor.map(run_fold, jobs) if one.error}
+        failed: dict[str, str] = {}
+        with self._progress("training rows by models that have not seen them", len(jobs), "folds") as progress:
+            for ended in executor.map(run_fold, jobs):
+                progress.advance()
+                if ended.error is not None:
+                    failed[f"fold {jobs[ended.number]['name']}"] = ended.error
+        return failed
 
     def time_models(self, local: LocalProcesses) -> None:
         """Of every technique and backbone the model that saw most rows, one after another, alone on this machine."""
@@ -113,10 +120,12 @@ class Comparison:
             if (folder / "model").exists() and _read(folder / "cell.json")["latency_seconds"] is None
         ]
         jobs = [{"out": str(self.out), "name": name, "test": str(self.out / "test.jsonl")} for name in untimed]
-        for ended in local.map(time_model, jobs, at_once=1):
-            if ended.error is None:
-                file = places[untimed[ended.number]] / "cell.json"
-                store.replace_file(file, _json(_read(file) | ended.value))
+        with self._progress("one prediction at a time, nothing else running", len(jobs), "models") as progress:
+            for ended in local.map(time_model, jobs, at_once=1):
+                progress.advance()
+                if ended.error is None:
+                    file = places[untimed[ended.number]] / "cell.json"
+                    store.replace_file(file, _json(_read(file) | ended.value))
 
     def drop_models(self) -> None:
         """The weights of what a later plan has outdone."""
@@ -148,6 +157,9 @@ class Comparison:
             at_once=self._plan["jobs"],
             enabled=not self._quiet,
         )
+
+    def _progress(self, title: str, total: int, unit: str) -> Progress:
+        return Progress(title, total=total, unit=unit, enabled=not self._quiet)
 
     def _job(self, cell: PlannedCell, train: str | None) -> dict[str, Any]:
         return {

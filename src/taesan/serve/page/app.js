@@ -72,7 +72,7 @@ function render() {
   tell("");
   if (task !== before.task || language !== before.language) {
     drawTasks();
-    if (!drafts.has(task)) drafts.set(task, examples(task, doing(task))[0]);
+    if (!drafts.has(task)) drafts.set(task, examples(task)[0]);
     cards.clear();
     drawForm();
   }
@@ -94,7 +94,7 @@ function drawTasks() {
 function drawForm() {
   const { task } = now;
   page.inputs.replaceChildren(...inputs(task).flatMap(field));
-  const offered = examples(task, doing(task)).map((example) => {
+  const offered = examples(task).map((example) => {
     const onclick = () => write(example);
     return h("button", { type: "button", class: "example", onclick }, example[inputs(task)[0]]);
   });
