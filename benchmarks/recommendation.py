@@ -18,6 +18,7 @@ there are too few rows to learn from.
 """
 
 import argparse
+import json
 import statistics
 from collections.abc import Mapping
 from dataclasses import replace
@@ -52,35 +53,37 @@ def main() -> None:
     parser.add_argument("dev")
     parser.add_argument("--label-words", default="")
     parser.add_argument("--work", required=True, help="folder of comparisons; what is in it is not run again")
-    parser.add_argument("--subsets", type=int, nargs="+", default=list(range(1, 11)), help="seeds of their draws")
+    parser.add_argument("--subsets", type=int, nargs="*", default=list(range(1, 11)), help="seeds of their draws")
+    parser.add_argument("--no-later", action="store_true", help="the subsets alone: what they say is kept for later")
     parser.add_argument("--jobs", type=int, default=0)
-    parser.add_argument("--only", choices=("subsets", "many"), help="run these comparisons, and no table")
-    parser.add_argument("--output")
+    parser.add_argument("--output", required=True, help="JSON; a subset that is in it is not run again")
     arguments = parser.parse_args()
-    task, work = TASKS[arguments.task], Path(arguments.work)
+    task, work, output = TASKS[arguments.task], Path(arguments.work), Path(arguments.output)
     work.mkdir(parents=True, exist_ok=True)
     files = write_files(task, arguments, work)
     words = dict(pair.split("=") for pair in arguments.label_words.split(",") if pair)
-    given: dict[str, Any] = {"methods": METHODS, "seeds": 1, "budget_seconds": 1e9, "quiet": False}
+    given: dict[str, Any] = {"methods": METHODS, "seeds": 1, "budget_seconds": 1e9}
     given |= {"label_words": words, "jobs": arguments.jobs}
 
     def compared(name: str, test: str, sizes: tuple[int, ...]) -> Records:
         taesan.compare(arguments.task, files[name], test=files[test], sizes=sizes, output=work / name, **given)
         return read_records(work / name)
 
-    names = [f"subset-{seed}" for seed in arguments.subsets]
-    if arguments.only == "many":
-        compared("many", "shown-on", (MANY,))
-        return
-    subsets = {name: compared(name, "made-on", SIZES) for name in names}
-    if arguments.only == "subsets":
-        return
-    later = scores(compared("many", "shown-on", (MANY,)), MANY)
-    now = {name: {size: scores(records, size) for size in SIZES} for name, records in subsets.items()}
-    cells = [cell(name, size, subsets[name], now, later) for name in names for size in SIZES]
-    shown = summary(cells)
-    print(f"\nwith {MANY:,} rows: {', '.join(f'{name} {100 * value:.1f}' for name, value in ranked(later))}\n{shown}")
-    write_json(arguments.output, {"task": arguments.task, "later": later, "now": now, "cells": cells, "table": shown})
+    found = json.loads(output.read_bytes()) if output.exists() else {"task": arguments.task, "subsets": {}, "later": {}}
+    for seed in arguments.subsets:
+        name = f"subset-{seed}"
+        if name not in found["subsets"]:
+            records = compared(name, "made-on", SIZES)
+            found["subsets"][name] = {str(size): said(records, size) for size in SIZES}
+            write_json(arguments.output, found)
+    if not (found["later"] or arguments.no_later):
+        found["later"] = scores(compared("many", "shown-on", (MANY,)), MANY)
+        write_json(arguments.output, found)
+    if found["later"]:
+        ranked = sorted(found["later"].items(), key=lambda one: -one[1])
+        shown = summary(held_against(found["subsets"], found["later"]))
+        print(f"\nwith {MANY:,} rows: {', '.join(f'{name} {100 * value:.1f}' for name, value in ranked)}\n{shown}")
+        write_json(arguments.output, found | {"table": shown.splitlines()})
 
 
 def write_files(task: Task, arguments: argparse.Namespace, work: Path) -> dict[str, Path]:
@@ -106,42 +109,37 @@ def scores(records: Records, size: int) -> dict[str, float]:
     return {cell.method: cell.scores[metric]["value"] for cell in records.done if cell.rows == size}
 
 
-def ranked(of: Scores) -> list[tuple[str, float]]:
-    return sorted(of.items(), key=lambda one: -one[1])
-
-
-def cell(
-    name: str, size: int, records: Records, now: Mapping[str, Mapping[int, Scores]], later: Scores
-) -> dict[str, Any]:
-    """What is said from the first `size` rows of a subset, and how far below the best that was."""
+def said(records: Records, size: int) -> dict[str, Any]:
+    """What the report says of the first `size` rows of a subset."""
     findings = find(replace(records, cells=[one for one in records.cells if one.rows <= size]))
-    said = recommend(findings)
-    assert said.point is not None
+    recommended = recommend(findings)
+    assert recommended.point is not None
     end = {one.name: fitted.curve.errors(np.array([float(MANY)]))[0, 0] for one, fitted in findings.fitted.items()}
-    followed = min(end, key=end.__getitem__)
-    others = [subset[size] for key, subset in now.items() if key != name]
-    truth = {method: statistics.fmean(one[method] for one in others) for method in now[name][size]} if others else {}
-    rule = RULE if RULE in now[name][size] else "in-context"
-    method = said.point.technique.method
     return {
-        "subset": name,
-        "rows": size,
-        "recommended": method,
-        "at_rows": said.point.rows,
-        "followed": followed,
-        "sentences": [one.en for one in said.sentences],
-        "below_best": {
-            "now": below(truth, method),
-            "later": below(later, method),
-            "curve": below(later, followed),
-            "rule now": below(truth, rule),
-            "rule later": below(later, RULE),
-        },
+        "scores": scores(records, size),
+        "recommended": recommended.point.technique.method,
+        "at_rows": recommended.point.rows,
+        "curve": min(end, key=end.__getitem__),
+        "sentences": [one.en for one in recommended.sentences],
     }
 
 
+def held_against(subsets: Mapping[str, Any], later: Scores) -> list[dict[str, Any]]:
+    """How far below the best each of them was."""
+    cells: list[dict[str, Any]] = []
+    for name, own in subsets.items():
+        for size, one in own.items():
+            others = [other[size]["scores"] for key, other in subsets.items() if key != name]
+            now = {method: statistics.fmean(scored[method] for scored in others) for method in one["scores"] if others}
+            method = one["recommended"]
+            far = {"now": below(now, method), "later": below(later, method), "curve": below(later, one["curve"])}
+            far |= {"rule now": below(now, RULE if RULE in now else "in-context"), "rule later": below(later, RULE)}
+            cells.append({"rows": int(size), "recommended": method, "below_best": far})
+    return cells
+
+
 def below(truth: Scores, method: str) -> float | None:
-    return max(truth.values()) - truth[method] if truth else None
+    return max(truth.values()) - truth[method] if method in truth else None
 
 
 def summary(cells: list[dict[str, Any]]) -> str:

@@ -19,7 +19,9 @@ from taesan.errors import LockedError, OutputError, UsageError
 from taesan.report import records
 from taesan.store import Lock
 from taesan.tasks import TASKS
+from taesan.verbs.costs import START_SECONDS
 from taesan.verbs.executors import Ended, LocalProcesses, answered
+from taesan.verbs.plan import TIMING_SECONDS, Data, Planner, Request
 from taesan.verbs.reading import read_all
 
 METHODS = ("finetune", "scratch", "in-context")
@@ -103,6 +105,22 @@ def test_the_plan_names_every_cell_or_why_there_is_none(made) -> None:
     assert len(reasons) == len(plan["pruned"]) == 2 + 2 + 3
     assert plan["train"]["rows"] == 48
     assert plan["test"]["rows"] == 24
+
+
+def test_a_short_budget_leaves_out_few_rows_of_further_seeds(files) -> None:
+    task = TASKS["classification"]
+    rows, held = (list(read_rows(files[name], task.fields, report=Report())) for name in ("train", "test"))
+    data = Data(task, rows, held, ("긍정", "부정"))
+
+    def planned(budget: float) -> list[tuple[int, int]]:
+        request = Request(("majority",), (), (8, 24, "all"), 3, budget, {}, 1)
+        cells, pruned = Planner(request, data, {}, print).cells(lambda cell: False)
+        assert len(cells) + len(pruned) == 9
+        return [(cell.seed, cell.size) for cell in cells]
+
+    first, *others = [(1, 8), (1, 24), (1, 48)], [(2, 48), (2, 24), (2, 8)], [(3, 48), (3, 24), (3, 8)]
+    assert planned(100) == [*first, *others[0], *others[1]]
+    assert planned(TIMING_SECONDS + 4.5 * START_SECONDS) == [*first, (2, 48)]
 
 
 def test_samples_are_nested_and_balanced(made) -> None:

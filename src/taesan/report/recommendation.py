@@ -340,12 +340,11 @@ def _is_clear(findings: Findings, found: Crossover, choice: Point) -> bool:
 
 
 def _overtakes(findings: Findings, point: Point, choice: Point) -> Crossover | None:
-    """From where on another is ahead, where that is beyond what was measured, and anything is known of it."""
+    """From where on another is ahead, where that is beyond what was measured, and is known to be somewhere."""
     one, other = findings.fitted[point.technique], findings.fitted[choice.technique]
     measured = float(one.measured), float(other.measured)
     found = crossover(point.technique.name, choice.technique.name, one.curve, other.curve, 1.0, measured)
-    known = found.low > 0 or np.isfinite(found.high)
-    return found if found.extrapolated and known else None
+    return found if found.extrapolated and np.isfinite(found.high) else None
 
 
 def crossing_span(found: Crossover) -> Both:
