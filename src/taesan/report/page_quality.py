@@ -21,12 +21,10 @@ def quality_section(findings: Findings, recommendation: Recommendation, charts: 
     metric = metric_name(findings.records.plan.metric)
     note = Both(
         f"Each technique at the number of labels where it did best. {upper(metric.en)} with its 95% interval over "
-        "seeds "
-        "and test rows together; the difference to the technique at the top, with a p-value corrected for all pairs "
-        "(Holm).",
-        f"기법마다 가장 좋았던 레이블 수에서의 {metric.ko}입니다. 95% 구간은 시드와 평가 행을 함께 고려했고, 맨 위 "
-        "기법과의 "
-        "차이에는 모든 쌍의 수로 보정한(Holm) p 값을 붙였습니다.",
+        "seeds and test rows together; the difference to the technique at the top, over the seeds that both have, with "
+        "a p-value corrected for all pairs (Holm).",
+        f"기법마다 가장 좋았던 레이블 수에서의 {metric.ko}입니다. 95% 구간은 시드와 평가 행을 함께 고려했고, 둘 다 "
+        "있는 시드에서 잰 맨 위 기법과의 차이에는 모든 쌍의 수로 보정한(Holm) p 값을 붙였습니다.",
     )
     return join(
         [
