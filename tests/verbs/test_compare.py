@@ -199,8 +199,11 @@ def test_the_same_call_again_runs_nothing_and_a_larger_one_what_is_new(made, fil
     after = {path: path.stat().st_mtime_ns for path in made.rglob("cells/*/cell.json")}
     assert {path: after[path] for path in before} == before
     assert {path.parent.name.rsplit("-", 2)[1] for path in set(after) - set(before)} == {"48"}
-    # What has seen most is now another: the weights of the old one go.
-    assert {path.parent.name.rsplit("-", 2)[1] for path in made.glob("cells/*/model")} == {"48"}
+    # What has seen most is now another: the weights of the old one go. In context 24 rows have all shots that it reads.
+    models = {path.parent.name for path in made.glob("cells/*/model")}
+    assert models == {"finetune-bert-48-seed1", "scratch-bert-48-seed1", "in-context-bert-24-seed1"}
+    (pruned,) = (cell for cell in plan_of(made)["pruned"] if cell["method"] == "in-context")
+    assert (pruned["size"], pruned["reason"]) == (48, "it reads 16 shots at most, which 24 rows have")
 
 
 def test_of_fewer_sizes_the_largest_is_timed_too(made, files, given) -> None:

@@ -232,8 +232,8 @@ def _difference(findings: Findings, found: Comparison) -> Both:
     en, ko = ("points", "점") if findings.scale.sign > 0 else ("percent", "%")
     test = p_value(found.corrected)
     return Both(
-        f"{show(value.value)} {en} ({_signed(show(value.low))} to {_signed(show(value.high))}, {test})",
-        f"{show(value.value)}{ko}({_signed(show(value.low))}~{_signed(show(value.high))}, {test})",
+        f"{show(value.value)} {en} ({_signed(show(value.low))} to {_signed(show(value.high))}, corrected {test})",
+        f"{show(value.value)}{ko}({_signed(show(value.low))}~{_signed(show(value.high))}, 보정한 {test})",
     )
 
 

@@ -26,7 +26,7 @@ from taesan.verbs.cells import shots_of
 from taesan.verbs.techniques import Technique
 
 START_SECONDS = 0.7
-LEARNING = {"finetune": 1.0, "lora": 1.0, "prefix": 1.2, "prompt": 1.5}
+LEARNING = {"finetune": 1.0, "lora": 1.0, "prefix": 0.9, "prompt": 1.4}
 ANSWERING = {"sequence": 1.3, "token": 1.5, "span": 1.5, "language_model": 10.0}
 ASKING = {"sequence": 1.6, "token": 25.0, "span": 25.0, "language_model": 15.0}
 CHOOSING = 8.0  # times that a shot is asked after the others, for all templates
@@ -45,6 +45,7 @@ class Cost:
     learn: float
     train_tokens: float
     test_tokens: float
+    labels: int  # 0 where an answer is no label
 
     def seconds(self, technique: Technique, rows: int, test_rows: int) -> float:
         """CPU seconds of a cell on this backbone."""
@@ -53,7 +54,10 @@ class Cost:
         if not method.trains:
             shots = shots_of(technique.name, rows)
             shown = min(shots * self.train_tokens, self.base.max_length)
-            each = self.test_tokens + shown * (1.0 if self.base.kind == "masked" else SHARED)
+            masked = self.base.kind == "masked"
+            each = self.test_tokens + shown * (1.0 if masked else SHARED)
+            if masked and self.labels:
+                each *= self.labels / 2  # a causal model reads an item once for all of them
             return START_SECONDS + self.answer * ASKING[head] * each * (test_rows + CHOOSING * shots)
         fraction = FitConfig().validation_fraction
         config = with_defaults(
@@ -92,6 +96,7 @@ def cost_of(
         speed["learn"],
         _mean_tokens(task, base, train, labels),
         _mean_tokens(task, base, test, labels),
+        len(labels),
     )
 
 

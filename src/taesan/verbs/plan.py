@@ -19,7 +19,7 @@ from taesan.methods import refuse_settings
 from taesan.report.records import PlannedCell
 from taesan.tasks.base import Example, Task
 from taesan.verbs.asking import Wishes
-from taesan.verbs.cells import cell_config, shots_of
+from taesan.verbs.cells import MOST_SHOTS, cell_config, shots_of
 from taesan.verbs.costs import Cost, baseline_seconds
 from taesan.verbs.fit import adapted_task, asks_in_words
 from taesan.verbs.techniques import TECHNIQUES
@@ -196,6 +196,9 @@ class Planner:
             reason = f"there are {len(self._data.rows):,} rows to learn from"
         if reason is None and TECHNIQUES[cell.method].method.trains:
             reason = self._sample_refusal(cell.size, cell.seed)
+        elif reason is None:
+            enough = [size for size in self._request.numbers(len(self._data.rows)) if MOST_SHOTS <= size < cell.size]
+            reason = f"it reads {MOST_SHOTS} shots at most, which {enough[0]:,} rows have" if enough else None
         return reason
 
     def _refuse_technique(self, name: str, backbone: str) -> str | None:
