@@ -28,7 +28,7 @@ from taesan.verbs.techniques import Technique
 START_SECONDS = 0.7
 LEARNING = {"finetune": 1.0, "lora": 1.0, "prefix": 0.9, "prompt": 1.4}
 ANSWERING = {"sequence": 1.3, "token": 1.5, "span": 1.5, "language_model": 10.0}
-ASKING = {"sequence": 1.6, "token": 25.0, "span": 25.0, "language_model": 15.0}
+ASKING = {"sequence": 1.6, "token": 45.0, "span": 25.0, "language_model": 15.0}
 CHOOSING = 8.0  # times that a shot is asked after the others, for all templates
 SHARED = 0.05  # what shots cost a causal model, which reads them once for all items
 BASELINES = {"majority": 1e-4, "tfidf": 2e-3}  # seconds a row, learnt from or measured on

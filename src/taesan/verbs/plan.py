@@ -26,6 +26,7 @@ from taesan.verbs.techniques import TECHNIQUES
 from taesan.verbs.training import Say
 
 ALL = "all"
+CELL_SHARE = 1 / 3  # of the budget, that one cell may take: what it is to be compared with has to fit as well
 FOLDS = 5
 FOLD_SHARE = 0.2  # of the budget, that out-of-fold predictions may take
 FOLD_TECHNIQUES = ("tfidf", "finetune", "lora", "prefix", "prompt")  # the first that is compared makes them
@@ -113,7 +114,9 @@ class Planner:
         left -= self.folds().get("estimated_seconds", 0.0)
         for cell, reason in zip(candidates, reasons, strict=True):
             cost = 0.0 if reason or is_done(cell) else _seconds(cell)
-            if cost > left:
+            if cost > CELL_SHARE * self._request.budget_seconds * self._request.at_once:
+                reason = f"it alone would take about {cost:.0f} s, more than a third of the budget"
+            elif cost > left:
                 reason = "it would take more than is left of the budget"
             if reason:
                 pruned.append(replace(cell, reason=reason))
