@@ -216,14 +216,17 @@ def _why(findings: Findings, choice: Point, leader: Point, able: list[Point]) ->
     next_best = rivals[0]
     found = _compare(findings, choice, next_best)
     gap, name = _difference(findings, found), next_best.technique.name
+    rival, rows = Both(name, name), whole(next_best.rows)
+    if next_best.rows != choice.rows:
+        rival = Both(f"{name} with {rows} labels", f"레이블 {rows}행의 {name}")
     if found.corrected >= SIGNIFICANT:
         return Both(
-            f"It scores best, but its lead over {name}, {gap.en}, is not significant.",
-            f"점수가 가장 높지만, 다음인 {name}보다 앞선 {gap.ko}은 유의한 차이가 아닙니다.",
+            f"It scores best, but its lead over {rival.en}, {gap.en}, is not significant.",
+            f"점수가 가장 높지만, 다음인 {rival.ko}보다 앞선 {gap.ko}은 유의한 차이가 아닙니다.",
         )
     return Both(
-        f"It scores significantly better than the next best, {name}, by {gap.en}.",
-        f"다음으로 좋은 {name}보다 유의하게 낫습니다. 차이는 {gap.ko}입니다.",
+        f"It scores significantly better than the next best, {rival.en}, by {gap.en}.",
+        f"다음으로 좋은 {rival.ko}보다 유의하게 낫습니다. 차이는 {gap.ko}입니다.",
     )
 
 
