@@ -7,7 +7,7 @@ in context  = START + answer x tokens asked x ASKING
 
 `learn` and `answer` are seconds a token of the backbone, measured on this machine for the plan (cells.measure_speed)
 and stored in it. A batch costs what a full one does: of few rows it is the step that takes time. The factors were set
-by cells of bert-mini on the sample reviews (docs/lab.md); those of other heads than `sequence` are guesses.
+by cells of bert-mini on the sample reviews, KLUE-NER and KorQuAD (docs/lab.md); those of `language_model` are guesses.
 """
 
 import math
@@ -27,8 +27,9 @@ from taesan.verbs.techniques import Technique
 
 START_SECONDS = 0.7
 LEARNING = {"finetune": 1.0, "lora": 1.0, "prefix": 0.9, "prompt": 1.4}
+LONG = {"span": 1.4}  # times the same, where windows are as long as the model reads: attention takes its share
 ANSWERING = {"sequence": 1.3, "token": 1.5, "span": 1.5, "language_model": 10.0}
-ASKING = {"sequence": 1.6, "token": 45.0, "span": 25.0, "language_model": 15.0}
+ASKING = {"sequence": 1.6, "token": 45.0, "span": 8.0, "language_model": 15.0}
 CHOOSING = 8.0  # times that a shot is asked after the others, for all templates
 SHARED = 0.05  # what shots cost a causal model, which reads them once for all items
 BASELINES = {"majority": 1e-4, "tfidf": 2e-3}  # seconds a row, learnt from or measured on
@@ -71,7 +72,7 @@ class Cost:
         batch = config.batch_tokens * config.accumulation
         train = math.ceil(rows * (1 - fraction) * self.train_tokens / batch) * batch
         held = math.ceil(rows * fraction * self.train_tokens / BATCH_TOKENS) * BATCH_TOKENS
-        learning = self.learn * train * config.epochs * LEARNING[method.name]
+        learning = self.learn * train * config.epochs * LEARNING[method.name] * LONG.get(head, 1.0)
         test = self.test_tokens * test_rows * ANSWERING[head]
         return START_SECONDS + learning + self.answer * (held * config.epochs + test)
 
