@@ -1,11 +1,14 @@
 """What a request may look like on the wire: the rows of the catalogue of bad inputs, each with its status."""
 
+import asyncio
 import json
+import socket
 import time
 
 import pytest
 
 from serve.conftest import Running, post, read_reply
+from taesan.verbs.serve import _bind
 
 PREDICT = "/v1/models/reviews:predict"
 GOOD = json.dumps({"item": {"text": "재미있다"}}, ensure_ascii=False).encode()
@@ -210,3 +213,20 @@ def test_who_goes_away_is_forgotten(server: Running) -> None:
     else:
         pytest.fail("items wait that nobody waits for")
     assert server.post(PREDICT, GOOD).status == 200
+
+
+def test_an_answer_is_sent_at_once() -> None:
+    """Else its second part waits for the acknowledgement of the first, 40 ms where that is delayed."""
+
+    async def sends_at_once() -> int:
+        accepted = asyncio.get_running_loop().create_future()
+        listener = _bind("127.0.0.1", 0)
+        async with await asyncio.start_server(lambda _, writer: accepted.set_result(writer), sock=listener):
+            _, asking = await asyncio.open_connection(*listener.getsockname())
+            answering = await accepted
+            found = answering.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+            for writer in (asking, answering):
+                writer.close()
+        return found
+
+    assert asyncio.run(sends_at_once())
