@@ -42,7 +42,7 @@ from taesan.verbs.reading import Source, read_examples
 METHODS = ("tfidf", "finetune", "lora", "prefix", "prompt", "in-context")
 SIZES = (8, 32, 128, 512)
 MANY, MADE_ON, SHOWN_ON = 10_000, 500, 2_000
-RULE = "finetune"
+RULE, SHOWN = "finetune", "in-context"
 Scores = Mapping[str, float]  # by method
 
 
@@ -104,9 +104,10 @@ def drawn(examples: list[Example], rows: int, seed: int) -> list[Example]:
 
 
 def scores(records: Records, size: int) -> dict[str, float]:
-    """Accuracy of every technique that could learn from so many rows."""
+    """Accuracy of every technique that could learn from so many rows; in context, of as many as it can show."""
     metric = records.plan.metric
-    return {cell.method: cell.scores[metric]["value"] for cell in records.done if cell.rows == size}
+    known = [cell for cell in records.done if cell.rows == size or (cell.method == SHOWN and cell.rows < size)]
+    return {cell.method: cell.scores[metric]["value"] for cell in sorted(known, key=lambda cell: cell.rows)}
 
 
 def said(records: Records, size: int) -> dict[str, Any]:
@@ -130,10 +131,11 @@ def held_against(subsets: Mapping[str, Any], later: Scores) -> list[dict[str, An
     for name, own in subsets.items():
         for size, one in own.items():
             others = [other[size]["scores"] for key, other in subsets.items() if key != name]
-            now = {method: statistics.fmean(scored[method] for scored in others) for method in one["scores"] if others}
+            common = set(one["scores"]).intersection(*others) if others else ()
+            now = {method: statistics.fmean(scored[method] for scored in others) for method in common}
             method = one["recommended"]
             far = {"now": below(now, method), "later": below(later, method), "curve": below(later, one["curve"])}
-            far |= {"rule now": below(now, RULE if RULE in now else "in-context"), "rule later": below(later, RULE)}
+            far |= {"rule now": below(now, RULE if RULE in now else SHOWN), "rule later": below(later, RULE)}
             cells.append({"rows": int(size), "recommended": method, "below_best": far})
     return cells
 

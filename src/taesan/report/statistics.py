@@ -36,10 +36,10 @@ class Noise:
 def moderate(variances: Sequence[float], freedom: Sequence[int], rows: Sequence[int]) -> Noise:
     """Sample variances with their degrees of freedom, drawn together (Smyth 2004, equations 3 and 4).
 
-    Beyond the rows of those that have seeds, what cells have in common falls by a power of their labelled `rows` (as
-    the prior of Sartor et al. 2006 follows a gene's intensity), and the further, the less is known. A variance of zero
-    stays: nothing was drawn. One without degrees of freedom takes what the others have in common, or nothing where they
-    are fewer than three.
+    What cells have in common falls by a power of their labelled `rows` (as the prior of Sartor et al. 2006 follows a
+    gene's intensity), from the middle of those that have seeds on, and the further, the less is known. A variance of
+    zero stays: nothing was drawn. One without degrees of freedom takes what the others have in common, or nothing where
+    they are fewer than three.
     """
     own, degrees = np.array(variances, dtype=np.float64), np.array(freedom, dtype=np.float64)
     size = np.log(np.maximum(np.array(rows, dtype=np.float64), 1))

@@ -91,9 +91,10 @@ class LocalProcesses:
             assert self._worker.stdin is not None
             assert self._worker.stdout is not None
             self._worker.stdin.close()
-            self._worker.wait()
+            self._worker.stdout.read()  # to its end, which is the worker's
             with contextlib.suppress(ProcessLookupError):  # its jobs, where it was killed and could not end them
-                os.killpg(self._worker.pid, signal.SIGKILL)
+                os.killpg(self._worker.pid, signal.SIGKILL)  # before `wait`, which gives the number away
+            self._worker.wait()
             self._worker.stdout.close()
             self._worker = None
 
