@@ -70,6 +70,26 @@ def test_what_waits_is_answered_together_each_with_its_own() -> None:
     assert [len(call) for call in model.calls] == [1, 36]
 
 
+def test_a_batch_waits_to_be_as_large_as_the_last_but_not_for_long(monkeypatch) -> None:
+    model = Model()
+
+    async def main() -> None:
+        worker = Worker(model.predict, queue_items=100)
+        monkeypatch.setattr("taesan.serve.worker.WAIT_SECONDS", 60)
+        await asyncio.wait_for(worker.predict(examples("alone")), 30)
+        await asyncio.wait_for(worker.predict(examples("a", "b", "c")), 30)
+        tasks = []
+        for text in ("d", "e", "f"):
+            tasks.append(asyncio.create_task(worker.predict(examples(text))))
+            await asyncio.sleep(0.05)
+        await asyncio.wait_for(asyncio.gather(*tasks), 30)
+        monkeypatch.setattr("taesan.serve.worker.WAIT_SECONDS", 0.01)
+        await asyncio.wait_for(worker.predict(examples("alone again")), 30)
+
+    asyncio.run(main())
+    assert model.calls == [["alone"], ["a", "b", "c"], ["d", "e", "f"], ["alone again"]]
+
+
 def test_no_batch_is_larger_than_it_may_be() -> None:
     model = Model()
 

@@ -1,13 +1,11 @@
 """What every request must be before a model sees it: small, whole, in time, for us, and from whom it may be."""
 
 import asyncio
-import contextlib
 import hmac
 import re
 import time
 import traceback
 from collections.abc import Callable, Collection, Iterable
-from typing import Any
 
 from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
@@ -173,15 +171,23 @@ class Guard:
                 await asyncio.Event().wait()  # that the client has gone is seen here, not by the application
             return messages.pop()
 
-        answering = asyncio.ensure_future(self._app(scope, replay, answer.send))
-        gone = asyncio.ensure_future(receive())
+        waited_for = asyncio.timeout(None)
+
+        def leave(_: object) -> None:
+            waited_for.reschedule(0)
+
+        leaving = asyncio.ensure_future(receive())  # the next message is that the client has gone
+        leaving.add_done_callback(leave)
         try:
-            await asyncio.wait((answering, gone), return_when=asyncio.FIRST_COMPLETED)
-            if not answering.done():
-                raise Gone
-            answering.result()
+            async with waited_for:
+                await self._app(scope, replay, answer.send)
+        except TimeoutError:
+            if waited_for.expired():
+                raise Gone from None
+            raise
         finally:
-            await _end(answering, gone)
+            leaving.remove_done_callback(leave)
+            leaving.cancel()
 
 
 class _Answer:
@@ -206,14 +212,6 @@ class _Answer:
 
 async def _nothing() -> Message:
     return {"type": "http.disconnect"}
-
-
-async def _end(*tasks: "asyncio.Future[Any]") -> None:
-    for task in tasks:
-        task.cancel()
-    for task in tasks:
-        with contextlib.suppress(asyncio.CancelledError, Exception):
-            await task
 
 
 def _draining() -> Fault:

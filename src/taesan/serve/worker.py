@@ -1,6 +1,7 @@
 """One model, one thread, one queue that has an end: what arrives together is answered together."""
 
 import asyncio
+import contextlib
 import threading
 import time
 from collections import deque
@@ -11,7 +12,7 @@ from typing import Any, Protocol, TypeVar
 from taesan.serve.faults import Fault
 from taesan.tasks.base import Example, Prediction
 
-WAIT_SECONDS = 0.002  # how long the first of a batch waits for company
+WAIT_SECONDS = 0.002  # how long a batch waits, at most, to be as large as the last
 BATCH_ITEMS = 128
 T = TypeVar("T")
 Answer = Prediction | Exception
@@ -48,6 +49,7 @@ class Worker:
         self._jobs: deque[_Job] = deque()
         self._changed = threading.Condition()
         self.waiting_items = 0
+        self._last_items = 0  # who asks again when answered is here soon: nobody else is waited for
         self.batches, self.batched_items = 0, 0  # for /metrics
         threading.Thread(target=self._work, daemon=True).start()
 
@@ -81,12 +83,11 @@ class Worker:
         while True:
             jobs = self._next()
             if jobs[0].call is not None:
-                self._settle(jobs[0], _run(jobs[0]))
+                _settle([(jobs[0], _run(jobs[0]))])
                 continue
             examples = [example for job in jobs for example in job.examples]
             answers = iter(self._answers(examples, jobs))
-            for job in jobs:
-                self._settle(job, [next(answers, Abandoned()) for _ in job.examples])
+            _settle([(job, [next(answers, Abandoned()) for _ in job.examples]) for job in jobs])
 
     def _next(self) -> list[_Job]:
         """The next jobs to be answered together, in order: one that runs alone, or several with examples."""
@@ -94,7 +95,7 @@ class Worker:
             while not self._jobs:
                 self._changed.wait()
             until = time.monotonic() + WAIT_SECONDS
-            while self._alike() and self.waiting_items < BATCH_ITEMS and (left := until - time.monotonic()) > 0:
+            while self._alike() and self.waiting_items < self._last_items and (left := until - time.monotonic()) > 0:
                 self._changed.wait(left)
             jobs: list[_Job] = []
             items = 0
@@ -104,6 +105,7 @@ class Worker:
                 jobs.append(self._jobs.popleft())
                 items += jobs[-1].items
             self.waiting_items -= items
+            self._last_items = items
         return jobs or self._next()  # all were cancelled meanwhile
 
     def _alike(self) -> bool:
@@ -129,19 +131,21 @@ class Worker:
         self.batches, self.batched_items = self.batches + 1, self.batched_items + len(examples)
         return answers
 
-    def _settle(self, job: _Job, result: object) -> None:
-        def settle() -> None:
+
+def _settle(results: Sequence[tuple[_Job, object]]) -> None:
+    """Gives those who wait on the event loop what they waited for, all in one call: each wakes the loop."""
+
+    def settle() -> None:
+        for job, result in results:
             if job.future.done():
-                return
+                continue
             if job.call is not None and isinstance(result, BaseException):
                 job.future.set_exception(result)
             else:
                 job.future.set_result(result)
 
-        try:
-            job.future.get_loop().call_soon_threadsafe(settle)
-        except RuntimeError:  # the loop was closed: the server has ended
-            return
+    with contextlib.suppress(RuntimeError):  # the loop was closed: the server has ended
+        results[0][0].future.get_loop().call_soon_threadsafe(settle)
 
 
 def _future() -> asyncio.Future[Any]:

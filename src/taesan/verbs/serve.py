@@ -1,8 +1,10 @@
 """`taesan serve DIR...`: models behind HTTP, and a page that shows what they think."""
 
+import gc
 import ipaddress
 import os
 import socket
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -22,6 +24,7 @@ except ModuleNotFoundError as error:
 KEY_NAME = "TAESAN_API_KEY"
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 MIN_KEY = 16  # characters
+SWITCH_SECONDS = 0.0002  # how long a model may keep the event loop waiting for the interpreter, and the other way round
 
 
 def serve(
@@ -55,6 +58,8 @@ def serve(
         place, number = listener.getsockname()[:2]
         address = f"http://{f'[{place}]' if ':' in place else place}:{number}"
         server = Server(guard, limits, listening=lambda: say(f"Serving {', '.join(served)} at {address}"))
+        sys.setswitchinterval(SWITCH_SECONDS)
+        gc.freeze()  # what lies here for good is not looked through while somebody waits
         server.run([listener])
 
 
