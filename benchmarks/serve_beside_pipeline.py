@@ -19,7 +19,7 @@ import psutil
 from http_load import load, request, sample_texts, server, taesan_server
 from measure import spread, table, write_json
 
-CLIENTS = (1, 2, 4, 8, 16, 32, 64, 128)
+CLIENTS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 64, 128)
 Level = dict[str, Any]
 
 
