@@ -1,5 +1,6 @@
 """What many tests share: tiny backbones that transformers saved, small labelled files, the catalogue of bad inputs."""
 
+import ctypes
 import json
 import os
 import sys
@@ -245,3 +246,18 @@ def models(masked_backbone, causal_backbone, labelled, tmp_path_factory) -> dict
         ).folder
         for task, file in labelled.items()
     }
+
+
+@pytest.fixture
+def modes_count():
+    """What a file's mode forbids is forbidden to the superuser too: capabilities(7), of this thread, until the end."""
+    if os.geteuid() != 0:
+        yield
+        return
+    libc, header = ctypes.CDLL(None), (ctypes.c_uint32 * 2)(0x20080522, 0)  # version 3, this thread
+    held = (ctypes.c_uint32 * 6)()  # effective, permitted, inheritable, and the same for those above 31
+    assert libc.capget(header, held) == 0
+    override, search = 1 << 1, 1 << 2  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH
+    assert libc.capset(header, (ctypes.c_uint32 * 6)(held[0] & ~(override | search), *held[1:])) == 0
+    yield
+    assert libc.capset(header, held) == 0

@@ -30,7 +30,7 @@ class Case:
     """`outcome` is accept, warning, error or missing; `place` the line and column of the problem `code`.
 
     `text` is what the row at `row_line` must hold, code point by code point. `count` is how many errors there are.
-    `labels` are given to the reader as those known. `root` is whether the case shows nothing to the superuser.
+    `labels` are given to the reader as those known.
     """
 
     id: str
@@ -43,7 +43,6 @@ class Case:
     row_line: int = 0
     count: int = 1
     labels: tuple[str, ...] | None = None
-    root: bool = True
 
     def write(self, folder: Path) -> Path:
         path = folder / self.name
@@ -231,7 +230,7 @@ def file_cases() -> Iterator[Case]:
 
     yield Case("F01", "missing.csv", nothing, "missing")
     yield Case("F02", "folder.csv", Path.mkdir, "missing")
-    yield Case("F03", "secret.csv", unreadable, "missing", root=False)
+    yield Case("F03", "secret.csv", unreadable, "missing")
     yield Case("F04", "dangling.csv", lambda path: path.symlink_to("nowhere.csv"), "missing")
     yield Case("F05", "loop.csv", lambda path: path.symlink_to(path.name), "missing")
     if hasattr(os, "mkfifo"):

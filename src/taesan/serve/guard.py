@@ -173,11 +173,11 @@ class Guard:
 
         waited_for = asyncio.timeout(None)
 
-        def leave(_: object) -> None:
+        async def watch() -> None:
+            await receive()  # the next message is that the client has gone
             waited_for.reschedule(0)
 
-        leaving = asyncio.ensure_future(receive())  # the next message is that the client has gone
-        leaving.add_done_callback(leave)
+        watching = asyncio.ensure_future(watch())
         try:
             async with waited_for:
                 await self._app(scope, replay, answer.send)
@@ -186,8 +186,7 @@ class Guard:
                 raise Gone from None
             raise
         finally:
-            leaving.remove_done_callback(leave)
-            leaving.cancel()
+            watching.cancel()
 
 
 class _Answer:
