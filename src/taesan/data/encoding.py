@@ -110,7 +110,7 @@ def _refuse_other_encoding(head: bytes, codec: str, name: str) -> None:
 
 def _undecodable(codec: str, offset: int, seen: bytes, start: int, at_end: bool) -> UndecodableError:
     bad = seen[start : start + 4]
-    found = f"byte 0x{bad[:1].hex()} at offset {offset:,}" + (_utf8_fault(bad, at_end) if codec == "utf-8" else "")
+    found = f"byte 0x{bad[:1].hex()} at offset {offset:,}"
     begin = max(0, start - _SAMPLE_BYTES // 2)
     sample = seen[begin : begin + _SAMPLE_BYTES]
     if begin:  # from a line's beginning, so that no two-byte character is cut
@@ -118,6 +118,8 @@ def _undecodable(codec: str, offset: int, seen: bytes, start: int, at_end: bool)
     guessed = guess_encoding(sample)
     if guessed and guessed != codec:
         return UndecodableError(f"{found}; the text looks like {guessed}", codec, _fix(guessed))
+    if codec == "utf-8":
+        found += _utf8_fault(bad, at_end)
     if guessed:
         fix = "The text around it is good: mend the damaged bytes, or take the file again."
     else:
