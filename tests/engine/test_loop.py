@@ -141,6 +141,29 @@ def test_the_best_weights_are_left_of_equal_ones_the_last(tmp_path, process, las
     np.testing.assert_array_equal(result.tensors["linear.weight"], seen[best - 1].numpy())
 
 
+@pytest.mark.parametrize(
+    ("scores", "rows", "kept"),
+    [
+        ([0.5, 0.8, 0.6, 0.7, 0.69], 17, 2),  # one standard error is 0.097
+        ([0.5, 0.8, 0.6, 0.7, 0.69], 15, 4),  # 0.103
+        ([0.5, 0.8, 0.6, 0.7, 0.69], 13, 5),  # 0.111
+        (
+            [0.75, 0.6, 0.9, 0.7],
+            25,
+            3,
+        ),  # the first is within reach of the best so far, and then of a better one no more
+        ([1.0, 0.9, 0.9], 100, 1),  # a faultless score has no error
+        ([0.0, math.nan, 0.0], 4, 3),
+        ([math.nan, math.nan], 4, 1),
+    ],
+)
+def test_of_scores_within_one_standard_error_the_latest_is_kept(tmp_path, process, scores, rows, kept):
+    validation = judged(scores, rows=rows)
+    _, result = run(tmp_path, process, Table([[4]] * len(scores)), validation=validation)
+    assert result.state.best_step == kept
+    assert not result.state.best_score or result.state.best_score == np.nanmax([*scores, -math.inf])
+
+
 def test_patience_ends_a_run(tmp_path, process):
     _, result = run(tmp_path, process, Table([[4]] * 9), validation=judged([3, 2, 1, 1, 1, 0, 0], sign=-1, patience=2))
     assert (result.state.step, result.state.best_step, result.state.stopped_early) == (5, 5, True)

@@ -29,7 +29,9 @@ IGNORED = -100
 class Validation:
     """How a run is judged: `scores()` now and then, the higher `scores()[metric]` the better (lower: `sign` -1).
 
-    A run whose best is not above `floor` (times `sign`) at a validation from `floor_step` on is given up.
+    Where the metric is a share of so many `rows`, they cannot tell scores apart that one standard error lies between:
+    of those the latest weights are kept. A run whose best is not above `floor` (times `sign`) at a validation from
+    `floor_step` on is given up.
     """
 
     scores: Callable[[], dict[str, float]]
@@ -38,13 +40,14 @@ class Validation:
     sign: int = 1
     patience: int = 0
     keep_best: bool = True
+    rows: int = 0
     floor: float | None = None
     floor_step: int = 0
 
 
 @dataclass(frozen=True)
 class Result:
-    """What a run came to. `seconds` counts earlier parts of a resumed run too; `tensors` are the best weights."""
+    """What a run came to. `seconds` counts earlier parts of a resumed run too; `tensors` are the weights kept."""
 
     state: State
     tensors: Tensors
@@ -61,7 +64,7 @@ def train(
     title: str,
     quiet: bool = False,
 ) -> Result:
-    """Trains `model`, whose forward gives a batch's summed loss, and leaves the best weights in it.
+    """Trains `model`, whose forward gives a batch's summed loss, and leaves the weights of the best validation in it.
 
     The mean is taken over the true count of labels in the whole step: over micro-batches and over processes.
     Randomness is drawn anew from (seed, step, rank) at every step, so a resumed run is the undisturbed one.
@@ -197,16 +200,18 @@ def _tensors(batch: Batch, device: torch.device) -> dict[str, torch.Tensor]:
 
 
 def _judge(state: State, validation: Validation, score: float) -> bool:
-    """Notes a validation in the state: whether it is the best so far, and whether patience has run out.
+    """Notes a validation in the state: whether its weights are to be kept, and whether patience has run out.
 
-    Of equal ones the later is the better: a few rows tell little apart, and the learning rate has fallen since.
+    Of equally good ones the later is the better: the learning rate has fallen since (docs/lab.md).
     """
     if math.isnan(score):
         score = -math.inf
     gain = state.best_score is None or score > state.best_score
-    better = gain or -math.inf < score == state.best_score
+    best = state.best_score = max(score, -math.inf if state.best_score is None else state.best_score)
+    error = math.sqrt(best * (1 - best) / validation.rows) if validation.rows and 0 <= best <= 1 else 0.0
+    better = gain or -math.inf < best - error <= score
     if better:
-        state.best_score, state.best_step = score, state.step
+        state.best_step = state.step
     state.validations_without_gain = 0 if gain else state.validations_without_gain + 1
     impatient = 0 < validation.patience <= state.validations_without_gain
     low = validation.floor is not None and (state.best_score is None or state.best_score <= validation.floor)

@@ -14,6 +14,7 @@ from taesan.report.records import PlannedCell
 from taesan.text.width import ljust, rjust
 
 WIDTH = 8  # of a column
+TRUSTED = 0.1  # part of all estimates that counts as having come true
 
 
 class Scoreboard:
@@ -101,13 +102,15 @@ class Scoreboard:
         return f"{len(self._scores)}/{len(self._cells)} cells"
 
     def _left(self) -> str:
-        """Estimates, stretched by how long what is done has taken beside its own."""
-        own = [cell for cell in self._cells if cell.name in self._scores and cell.name not in self._before]
-        left = sum(cell.estimated_seconds or 0.0 for cell in self._cells if cell.name not in self._scores)
-        if not own or not left:
+        """Estimates, stretched by how long what is done has taken beside its own; the first few cells say little."""
+        new = [cell for cell in self._cells if cell.name not in self._before]
+        done = sum(cell.estimated_seconds or 0.0 for cell in new if cell.name in self._scores)
+        every = sum(cell.estimated_seconds or 0.0 for cell in new)
+        if not done or done == every:
             return ""
-        taken = (time.monotonic() - self._begun) * self._at_once / sum(cell.estimated_seconds or 0.0 for cell in own)
-        return f"; {duration(left * taken / self._at_once)} left"
+        trusted = TRUSTED * every
+        taken = ((time.monotonic() - self._begun) * self._at_once + trusted) / (done + trusted)
+        return f"; {duration((every - done) * taken / self._at_once)} left"
 
     def _clear(self) -> None:
         if self._drawn:

@@ -61,7 +61,7 @@ def describe(folder: str | Path, manifest: dict[str, Any]) -> str:
             lines.append(f"  C            {best['C']:g}, of {tried}, chosen by the loss on the validation rows")
         lines.append(
             f"  trained      {manifest['trained_parameters']:,} of {manifest['parameters']:,} parameters, "
-            f"{manifest['steps']:,} steps (best at {manifest['best_step']:,}), {duration(manifest['seconds'])}"
+            f"{manifest['steps']:,} steps (kept: {manifest['best_step']:,}), {duration(manifest['seconds'])}"
         )
         if "peak_memory_bytes" in manifest:  # older folders do not know
             lines.append(f"  memory       {manifest['peak_memory_bytes'] / 1e6:,.0f} MB at the peak")

@@ -360,6 +360,7 @@ def _train(
             scores=scores,
             metric=task.metric,
             sign=task.sign,
+            rows=len(data.validation) if task.sign > 0 else 0,
             every_steps=max(1, round(batches.steps_per_epoch / config.validations)),
             patience=config.patience,
             floor=floor,
