@@ -33,6 +33,7 @@ ASKING = {"sequence": 1.6, "token": 45.0, "span": 8.0, "language_model": 15.0}
 CHOOSING = 8.0  # times that a shot is asked after the others, for all templates
 SHARED = 0.05  # what shots cost a causal model, which reads them once for all items
 BASELINES = {"majority": 1e-4, "tfidf": 2e-3}  # seconds a row, learnt from or measured on
+PAIRED = 3.5  # times the same, where a row has two texts
 SAMPLE_ROWS = 200  # of each file, that the mean of tokens is taken over
 
 
@@ -77,9 +78,9 @@ class Cost:
         return START_SECONDS + learning + self.answer * (held * config.epochs + test)
 
 
-def baseline_seconds(name: str, rows: int, test_rows: int) -> float:
+def baseline_seconds(name: str, task: Task, rows: int, test_rows: int) -> float:
     """CPU seconds of a cell without a backbone."""
-    return START_SECONDS + BASELINES[name] * (rows + test_rows)
+    return START_SECONDS + BASELINES[name] * (PAIRED if task.name == "pair" else 1.0) * (rows + test_rows)
 
 
 def cost_of(

@@ -26,6 +26,7 @@ from taesan.verbs.techniques import TECHNIQUES
 from taesan.verbs.training import Say
 
 ALL = "all"
+RESERVE = 0.2  # of the budget, for what estimates miss: a machine's speed changes by as much within the hour
 CELL_SHARE = 1 / 3  # of the budget, that one cell may take: what it is to be compared with has to fit as well
 FOLDS = 5
 FOLD_SHARE = 0.2  # of the budget, that out-of-fold predictions may take
@@ -110,7 +111,8 @@ class Planner:
         candidates = sorted(self._candidates(), key=_turn)
         reasons = [self._refusal(cell) for cell in candidates]
         timed = {(cell.method, cell.backbone) for cell, why in zip(candidates, reasons, strict=True) if why is None}
-        left = (self._request.budget_seconds - TIMING_SECONDS * len(timed)) * self._request.at_once
+        budget = self._request.budget_seconds * (1 - RESERVE)
+        left = (budget - TIMING_SECONDS * len(timed)) * self._request.at_once
         left -= self.folds().get("estimated_seconds", 0.0)
         for cell, reason in zip(candidates, reasons, strict=True):
             cost = 0.0 if reason or is_done(cell) else _seconds(cell)
@@ -190,7 +192,7 @@ class Planner:
 
     def _estimate(self, method: str, backbone: str, rows: int, test_rows: int) -> float:
         if not backbone:
-            return baseline_seconds(method, rows, test_rows)
+            return baseline_seconds(method, self._data.task, rows, test_rows)
         return self._costs[backbone].seconds(TECHNIQUES[method], rows, test_rows)
 
     def _refusal(self, cell: PlannedCell) -> str | None:
