@@ -3,21 +3,42 @@
     python benchmarks/serve_beside_pipeline.py DIR --output benchmarks/results/serve-beside-pipeline.json
 
 DIR is a folder fitted for classification by fine-tuning, which transformers opens too. Both servers have one thread for
-the model and the same clients on one machine. Each is asked by more and more clients; what the pipeline answers at its
-best, and the p99 of that, is set beside the most that `taesan serve` answers within the same p99.
+the model and the same clients on one machine: wrk (`apt install wrk`), which takes next to nothing of the cores that
+they share with the servers. Each is asked by more and more clients; what the pipeline answers at its best, and the p99
+of that, is set beside the most that `taesan serve` answers within the same p99.
 """
 
 import argparse
-import asyncio
 import json
+import os
+import shutil
+import subprocess
 import sys
-from collections.abc import Sequence
+import tempfile
+from pathlib import Path
 from typing import Any
 
 import psutil
 
-from http_load import load, request, sample_texts, server, taesan_server
+from http_load import HOST, sample_texts, server, taesan_server
 from measure import spread, table, write_json
+
+# One body after another; at the end requests, seconds, answers that were not 200 or did not come, p99 in milliseconds.
+SCRIPT = """
+wrk.method = "POST"
+wrk.headers["Content-Type"] = "application/json"
+local bodies, last = {}, 0
+for line in io.lines(os.getenv("BODIES")) do bodies[#bodies + 1] = line end
+request = function()
+  last = last % #bodies + 1
+  return wrk.format(nil, nil, nil, bodies[last])
+end
+done = function(summary, latency)
+  local errors = summary.errors
+  local bad = errors.status + errors.connect + errors.read + errors.write + errors.timeout
+  print(string.format("%d %f %d %f", summary.requests, summary.duration / 1e6, bad, latency:percentile(99) / 1e3))
+end
+"""
 
 CLIENTS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 64, 128)
 Level = dict[str, Any]
@@ -26,7 +47,7 @@ Level = dict[str, Any]
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model")
-    parser.add_argument("--seconds", type=float, default=10, help="for each number of clients")
+    parser.add_argument("--seconds", type=int, default=10, help="for each number of clients")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--output", help="JSON of all measurements")
     parser.add_argument("--plain", action="store_true", help=argparse.SUPPRESS)
@@ -34,6 +55,8 @@ def main() -> None:
     if arguments.plain:
         plain(arguments.model)
         return
+    if shutil.which("wrk") is None:
+        parser.error("wrk is needed: apt install wrk")
     runs = []
     for _ in range(arguments.repeats):
         command = [sys.executable, __file__, arguments.model, "--plain"]
@@ -56,18 +79,24 @@ def main() -> None:
 def levels(port: int, pid: int, address: str, key: str, seconds: float) -> list[Level]:
     """What is answered to each number of clients, who ask as fast as they are answered."""
     bodies = [{key: text if key == "text" else {"text": text}} for text in sample_texts()]
-    requests: Sequence[bytes] = [request(address, body) for body in bodies]
     process = psutil.Process(pid)
-    asyncio.run(load(port, requests, clients=4, seconds=2, pause=0))  # warm
-    found = []
-    for clients in CLIENTS:
-        before = sum(process.cpu_times()[:2])
-        heard = asyncio.run(load(port, requests, clients=clients, seconds=seconds, pause=0))
-        cpu = (sum(process.cpu_times()[:2]) - before) / len(heard.seconds)
-        rate = len(heard.seconds) / seconds
-        assert set(heard.statuses) == {200}, heard.statuses
-        found.append({"clients": clients, "rate": rate, "p99": heard.percentile(0.99), "cpu": cpu})
-    return found
+    with tempfile.TemporaryDirectory() as folder:
+        script, lines = Path(folder, "post.lua"), Path(folder, "bodies.jsonl")
+        script.write_text(SCRIPT)
+        lines.write_text("".join(json.dumps(body, ensure_ascii=False) + "\n" for body in bodies))
+
+        def asked(clients: int, seconds: float) -> Level:
+            command = ["wrk", "-t1", f"-c{clients}", f"-d{seconds}s", "--timeout=30s", f"-s{script}"]
+            command.append(f"http://{HOST}:{port}{address}")
+            before = sum(process.cpu_times()[:2])
+            said = subprocess.run(command, env=os.environ | {"BODIES": str(lines)}, check=True, capture_output=True)
+            count, took, bad, p99 = map(float, said.stdout.splitlines()[-1].split())
+            assert not bad, said.stdout.decode()
+            cpu = (sum(process.cpu_times()[:2]) - before) / count
+            return {"clients": clients, "rate": count / took, "p99": p99 / 1e3, "cpu": cpu}
+
+        asked(4, 2)  # warm
+        return [asked(clients, seconds) for clients in CLIENTS]
 
 
 def compared(theirs: list[Level], ours: list[Level]) -> dict[str, Any]:
