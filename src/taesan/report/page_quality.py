@@ -38,11 +38,9 @@ def quality_section(findings: Findings, recommendation: Recommendation, charts: 
                 "note",
                 Both(
                     "Points are means over seeds with their intervals; lines are fitted power laws with 95% bands, "
-                    "dashed "
-                    "and on grey where they go beyond what was measured.",
+                    "dashed and on grey where they go beyond what was measured.",
                     "점은 시드 평균과 구간, 선은 멱법칙으로 맞춘 곡선과 95% 띠입니다. 측정 범위를 넘는 부분(외삽)은 "
-                    "회색 바탕에 "
-                    "점선으로 그렸습니다.",
+                    "회색 바탕에 점선으로 그렸습니다.",
                 ),
             ),
             *(

@@ -95,6 +95,7 @@ def markdown(findings: Findings, recommendation: Recommendation) -> str:
     if lines:
         head = ("technique", "labels", f"{metric.en} (95%)", "behind the first", "to train", "latency p50", "folder")
         parts.append(_table(head, lines))
+        parts.append("Each at the number of labels where it did best; differences are over the seeds that both have.")
     met = [one for one in findings.crossovers if 0 < one.rows < np.inf]
     if met:
         crossings = [
@@ -111,8 +112,7 @@ def markdown(findings: Findings, recommendation: Recommendation) -> str:
     failed = [cell for cell in cells if cell.status != "done"]
     parts.append(
         f"{len(cells) - len(failed)} of {len(plan.cells)} cells finished, {len(failed)} failed, {len(plan.pruned)} "
-        "were "
-        "left out."
+        "were left out."
     )
     parts += [f"- {_cell(cell.name)}: {_text(cell.error or '')}" for cell in failed]
     return "\n\n".join(parts) + "\n"
