@@ -467,6 +467,21 @@ def test_the_page_lets_nothing_in(server) -> None:
     assert directives["connect-src"] == "'self'"
 
 
+@pytest.mark.parametrize("width", [320, 1000])
+def test_the_reference_is_one_click_away_and_fits(visit, width: int) -> None:
+    page = visit("classification", viewport={"width": width, "height": 700})
+    settle(page)
+    page.get_by_role("link", name="For programs").click()
+    page.wait_for_url("**/docs")
+    headings = page.get_by_role("heading", level=2).all_text_contents()
+    assert "POST /v1/models/{name}:predict" in headings
+    assert page.get_by_role("rowheader", name="max_tokens").first.is_visible()
+    assert page.evaluate("getComputedStyle(document.querySelector('h2')).fontFamily").startswith("ui-monospace")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    page.get_by_role("link", name="taesan", exact=True).click()
+    settle(page)
+
+
 def test_the_files_name_no_other_place_and_write_no_markup() -> None:
     files = [file for file in (Path(taesan.__file__).parent / "serve" / "page").iterdir() if file.is_file()]
     assert {file.suffix for file in files} == {".html", ".css", ".js", ".svg"}

@@ -1,6 +1,8 @@
 """What the server answers is what the verbs answer, to the last bit, whoever asks at the same time."""
 
+import html
 import json
+import re
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -167,14 +169,36 @@ def test_what_a_model_does_not_do_is_said(server: Running, address: str, body: A
 
 
 def test_its_description_is_its_own(server: Running) -> None:
-    """No page of documentation loads anything from elsewhere, as there is none; every address is described."""
+    """Every address is described, and the page of that loads nothing from elsewhere and names no model."""
     described = server.get("/openapi.json").json
     assert set(described["paths"]) == {
         "/v1/models",
         "/v1/completions",
         *(f"/v1/models/{{name}}:{verb}" for verb in ("predict", "generate", "next", "fill")),
     }
-    assert server.get("/docs").status == 404
+    page = server.get("/docs")
+    assert page.headers["content-type"] == "text/html; charset=utf-8"
+    shown = html.unescape(page.body.decode())
+    for address, methods in described["paths"].items():
+        assert all(f"{method.upper()} {address}" in shown for method in methods)
+    for schema in ("Predict", "Generate", "Next", "Blanks", "Complete"):
+        body = described["components"]["schemas"][schema]
+        assert all(f"<code>{name}</code>" in shown for name in body["properties"])
+        assert json.dumps(body["examples"][0], ensure_ascii=False) in shown
+    assert set(re.findall(r'(?:src|href)="([^"]*)"', shown)) == {".", "icon.svg", "style.css", "openapi.json"}
+    assert "<script" not in shown
+    served = [model["name"] for model in server.get("/v1/models").json["models"]]
+    assert not any(f">{name}<" in shown or f"/{name}:" in shown for name in served)
+
+
+def test_the_examples_of_the_description_are_answered(server: Running) -> None:
+    described = server.get("/openapi.json").json
+    models = {model["task"]: model["name"] for model in server.get("/v1/models").json["models"]}
+    for verb, task in {"predict": "classification", "next": "next", "fill": "fill", "generate": "next"}.items():
+        operation = described["paths"][f"/v1/models/{{name}}:{verb}"]["post"]
+        name = operation["requestBody"]["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]
+        (example,) = described["components"]["schemas"][name]["examples"]
+        assert server.post(f"/v1/models/{models[task]}:{verb}", example).status == 200
 
 
 SECRET = "비밀스러운글귀"

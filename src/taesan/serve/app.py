@@ -17,6 +17,7 @@ from taesan.serve.completions import completions
 from taesan.serve.faults import Fault
 from taesan.serve.models import Served
 from taesan.serve.pages import page_files
+from taesan.serve.reference import reference
 from taesan.serve.requests import Blanks, ErrorAnswer, Generate, Next, Predict, options
 from taesan.serve.writing import events, first_then, write
 from taesan.tasks.base import Example
@@ -49,7 +50,7 @@ def create_app(models: Mapping[str, Served], *, ready: Callable[[], bool], metri
     app = FastAPI(
         title="taesan",
         version=__version__,
-        docs_url=None,  # they load their assets from elsewhere
+        docs_url=None,  # FastAPI's two load their assets from elsewhere; ours is below
         redoc_url=None,
         redirect_slashes=False,
         responses={"4XX": {"model": ErrorAnswer}, "5XX": {"model": ErrorAnswer}},
@@ -130,6 +131,10 @@ def create_app(models: Mapping[str, Served], *, ready: Callable[[], bool], metri
     @app.get("/metrics", include_in_schema=False)
     async def show_metrics() -> Response:
         return Response(metrics(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+    @app.get("/docs", include_in_schema=False)
+    async def show_reference() -> Response:
+        return Response(reference(app.openapi()), media_type="text/html; charset=utf-8")
 
     for address, (content, kind) in page_files().items():
         app.add_route(address, _file(content, kind), methods=["GET"], include_in_schema=False)

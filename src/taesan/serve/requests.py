@@ -17,14 +17,20 @@ class Body(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
+def _example(**body: Any) -> ConfigDict:
+    """What the description shows of a body."""
+    return ConfigDict(json_schema_extra={"examples": [body]})
+
+
 # What is wrong with an item is that item's own error, so nothing of this is checked with the body.
 _INPUTS = ("text", "premise", "hypothesis", "question", "context", "prompt")
 _ITEM: dict[str, Any] = {"type": "object", "properties": {name: {"type": "string"} for name in _INPUTS}}
 
 
 class Predict(Body):
-    """Items, each an object with the inputs that `GET /v1/models` names."""
+    """Items, each an object with the inputs that `GET /v1/models` names, or one item."""
 
+    model_config = _example(items=[{"text": "배우들의 연기가 좋았다"}, {"text": "지루했다"}])
     items: list[Any] | None = Field(None, min_length=1, max_length=MAX_ITEMS, json_schema_extra={"items": _ITEM})
     item: Any = Field(None, json_schema_extra=_ITEM)
     details: bool = Field(False, description="what more there is to say, as the chances of every word")
@@ -41,17 +47,19 @@ class Predict(Body):
 
 
 class Next(Body):
+    model_config = _example(text="티끌 모아", top=5)
     text: Text
-    top: int = Field(10, ge=1, le=MAX_TOP)
+    top: int = Field(10, ge=1, le=MAX_TOP, description="how many pieces")
 
 
 class Blanks(Next):
-    pass
+    model_config = _example(text="티끌 [MASK] 태산", top=5)
 
 
 class Complete(Body):
     """What OpenAI's `completions.create` sends. `temperature` 0 takes the likeliest token each time."""
 
+    model_config = _example(model="NAME", prompt="티끌 모아", max_tokens=20, temperature=0)
     model: str
     prompt: Text | Annotated[list[Text], Field(min_length=1, max_length=16)]
     max_tokens: int = Field(16, ge=0, le=MOST["max_tokens"])
@@ -97,6 +105,8 @@ _Writing: Any = create_model("_Writing", __base__=_Prompt, **cast("dict[str, Any
 
 class Generate(_Writing):
     """A prompt, and the options of `taesan generate`; with `stream` the answer comes as events."""
+
+    model_config = _example(prompt="오늘은", max_tokens=20, candidates=3)
 
 
 def options(body: _Prompt) -> GenerationOptions:

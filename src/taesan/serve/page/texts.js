@@ -17,6 +17,7 @@ export const TEXTS = {
     write: "Write",
     stop: "Stop",
     foot: "What you write goes to this server, and nowhere else.",
+    api: "For programs",
     task: {
       classification: "Classification",
       pair: "Pairs",
@@ -114,6 +115,7 @@ export const TEXTS = {
     write: "쓰기",
     stop: "멈추기",
     foot: "적은 글은 이 서버에만 가고, 다른 곳에는 가지 않습니다.",
+    api: "프로그램에서 쓰기",
     task: {
       classification: "분류",
       pair: "두 문장",
