@@ -45,7 +45,8 @@ def server(command: Sequence[str], announced: str) -> Iterator[tuple[int, subpro
                     sys.exit(f"the server ended: {text}")
                 if match := re.search(announced, text):
                     port = int(match[1])
-                time.sleep(0.1)
+                else:
+                    time.sleep(0.01)
             yield port, process
         finally:
             process.terminate()
