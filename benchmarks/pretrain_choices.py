@@ -1,11 +1,12 @@
-"""Shapes, vocabularies and schedules of a backbone, each with its own search for a learning rate and its full decay.
+"""Shapes of a backbone and how it is trained, each with its own search for a learning rate and its full decay.
 
     python benchmarks/pretrain_choices.py masked TEXT... --output FILE.json [--only "4 x 256" "6 x 208"]
 
 Every choice costs about the same to predict with: the multiply-adds of its layers for a token are printed. All of them
 see the same number of tokens of the same text, on one thread, at each of the learning rates; the rate falls to zero at
-the end. What counts is the held-out loss as bits a byte, which vocabularies of all sizes share. A folder in --work that
-is finished is not made again.
+the end. What counts is the held-out loss as bits a byte. Of a causal model vocabularies of all sizes share it; a masked
+one guesses smaller pieces beside the rest of their word, so there the vocabulary stays the same, and the part masked
+too. A folder in --work that is finished is not made again.
 """
 
 import argparse
@@ -22,12 +23,11 @@ CHOICES: dict[str, dict[str, Any]] = {
     "6 x 208": {"layers": 6, "width": 208, "feed_forward": 832},
     "6 x 256, feed-forward 512": {"layers": 6, "feed_forward": 512},
     "8,000 entries": {"vocabulary_size": 8_000},
-    "30% masked": {"mask_fraction": 0.3},
     "post-norm BERT": {"architecture": "bert"},
     "random embeddings": {"warm_embeddings": False},
     "batches of 2,048": {"batch_tokens": 2_048},
 }
-MASKED_ONLY = ("30% masked", "post-norm BERT")
+LEFT_OUT = {"masked": ("8,000 entries",), "causal": ("post-norm BERT",)}
 
 
 def main() -> None:
@@ -48,7 +48,7 @@ def main() -> None:
         return
     if not arguments.texts:
         parser.error("an objective and TEXT are needed")
-    names = [name for name in arguments.only if arguments.objective == "masked" or name not in MASKED_ONLY]
+    names = [name for name in arguments.only if name not in LEFT_OUT[arguments.objective]]
     common = {"objective": arguments.objective, "texts": arguments.texts}
     cells: list[dict[str, Any]] = []
     for name in names:

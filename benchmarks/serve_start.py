@@ -3,8 +3,8 @@
     python benchmarks/serve_start.py DIR --output benchmarks/results/serve-start.json
 
 DIR is a folder fitted for classification by fine-tuning and exported to ONNX, which transformers opens too. Seconds go
-from the start of the command to the first answer, the two in turn; the first round, which finds no file in the page
-cache, counts like the others. Resident memory and CPU seconds are read after that answer.
+from the start of the command to the first answer, the two in turn, with files as the page cache has them. Resident
+memory and CPU seconds are read after that answer.
 """
 
 import argparse
@@ -19,6 +19,7 @@ import psutil
 from http_load import HOST, ask, request, server, taesan_server
 from measure import spread, table, write_json
 
+SHOWN = (("seconds", ".2f"), ("CPU seconds", ".2f"), ("MB", ".0f"))
 PLAIN = str(Path(__file__).with_name("serve_beside_pipeline.py"))
 
 
@@ -45,9 +46,6 @@ def main() -> None:
     print(table(("server", *(key for key, _ in SHOWN)), rows))
     print(f"\nratio of seconds {spread([run['ratio'] for run in runs])}")
     write_json(arguments.output, {"runs": runs})
-
-
-SHOWN = (("seconds", ".2f"), ("CPU seconds", ".2f"), ("MB", ".0f"))
 
 
 def first_answer(begun: float, port: int, pid: int, address: str, body: object) -> dict[str, float]:
