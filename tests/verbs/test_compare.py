@@ -451,7 +451,7 @@ def test_what_does_not_fit_into_the_budget_is_left_out_before_anything_runs(
 ) -> None:
     monkeypatch.setattr("taesan.verbs.compare.LocalProcesses", Inline)
     call = {**given, "methods": ("in-context",), "sizes": (0, 8, "all"), "jobs": 1}
-    with pytest.raises(UsageError, match=r"nothing to compare: .* than is left of the budget"):
+    with pytest.raises(UsageError, match=r"nothing to compare: .* than is left of the budget\. Type .* --budget"):
         taesan.compare("classification", files["train"], output=tmp_path / "out", budget_seconds=6.0, **call)
     assert not (tmp_path / "out").exists()
     # A fifth is kept in reserve, 8 s are put by to time a model; what is left is for less than three cells, which take

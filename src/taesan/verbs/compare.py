@@ -195,9 +195,10 @@ def _wanted(task: Task, request: Request, jobs: int, bases: Mapping[str, Backbon
 
 
 def _why_nothing(pruned: Sequence[PlannedCell]) -> str:
-    """The reasons, each once, with one cell for it."""
+    """The reasons, each once, with one cell for it, and what helps against a short budget."""
     reasons = {cell.reason: cell.name for cell in reversed(pruned)}
-    return "; ".join(f"{name}: {reason}" for reason, name in reversed(list(reasons.items())[-3:]))
+    shown = "; ".join(f"{name}: {reason}" for reason, name in reversed(list(reasons.items())[-3:]))
+    return shown + (". Type a longer one: --budget 30m" if any("budget" in reason for reason in reasons) else "")
 
 
 def _reading(source: Source) -> list[str]:
